@@ -1,0 +1,5 @@
+"""`python -m composer`: the same program as the console script."""
+
+from composer.cli.main import main
+
+raise SystemExit(main())

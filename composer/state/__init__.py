@@ -1,0 +1,1 @@
+"""What lasts: where state lives, how files are written, who may write."""
