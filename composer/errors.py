@@ -10,7 +10,7 @@
     |-- EngineError             125    the kernel refused; carries the call and the errno
     |   |-- CannotInvokeError   126    the container's command exists but cannot be executed
     |   |-- CommandNotFoundError 127   the container's command does not exist
-    |   `-- UnsupportedError      1    this kernel or machine lacks a needed feature, or privileges are missing
+    |   `-- UnsupportedError      1    this machine lacks a feature, or privileges are missing
     |-- ImageError                1    an image, layer or archive is missing or broken
     |-- RegistryError             1    a registry refused, answered nonsense, or cannot be reached
     |-- BuildError                1    a Dockerfile is wrong or one of its steps failed; has `where`

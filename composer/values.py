@@ -10,7 +10,7 @@ from __future__ import annotations
 import types
 import typing
 from dataclasses import MISSING, fields, is_dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 T = TypeVar("T")
@@ -42,10 +42,12 @@ def from_json(cls: type[T], data: Any) -> T:
     Raises:
         TypeError: *data* has unknown or missing keys, or a value of the wrong type.
     """
-    return typing.cast("T", _decoder(cls)(data))
+    kind: Any = cls
+    decode = _decoder(kind)
+    return typing.cast("T", decode(data))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _decoder(kind: Any) -> Any:
     origin = get_origin(kind)
     if kind is Any or kind is object:
