@@ -1,0 +1,140 @@
+"""Entry point: finds the command's module, parses, runs, turns errors into one sentence and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from composer.cli.options import parse_global
+from composer.errors import ComposerError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from composer.cli.context import Context
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program with *argv* (default: the process's own) and return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = bool(os.environ.get("COMPOSER_DEBUG"))
+    try:
+        options, rest = parse_global(words)
+        debug = debug or options.debug
+        from composer.cli.context import Context
+
+        code = dispatch(rest, Context(options))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader went away (`composer logs | head`): end as SIGPIPE would, and keep the interpreter's
+        # own flush at exit from complaining.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except KeyboardInterrupt:
+        return 130
+    except SystemExit as request:
+        return request.code if isinstance(request.code, int) else 1
+    except BaseException as error:  # noqa: BLE001 - the one place that turns exceptions into exit codes
+        return report_error(error, debug=debug)
+    return code
+
+
+def dispatch(words: list[str], context: Context) -> int:
+    """Carry out the command that *words* begin with.
+
+    Raises:
+        UsageError: There is no such command, or its arguments are wrong.
+    """
+    if not words or words[0] in ("-h", "--help") or words == ["help"]:
+        from composer.cli.usage import print_overview
+
+        print_overview(context.stdout)
+        return 0
+    if words[0] in ("-v", "--version"):
+        from composer import __version__
+
+        context.print(f"composer version {__version__}")
+        return 0
+    if words[0] == "help":
+        words = [*words[1:], "--help"]
+    from composer.cli.table import COMMANDS, members, split
+
+    name, rest = split(words)
+    if name not in COMMANDS:
+        if group := members(name):
+            from composer.cli.usage import print_group
+
+            if rest and rest[0] not in ("-h", "--help"):
+                raise UsageError(f"{name} has no command {rest[0]!r}", hint=f"it has {', '.join(group)}")
+            print_group(context.stdout, name)
+            return 0 if rest else 2
+        raise UsageError(f"there is no command {name!r}", hint=_suggest(name))
+    return run_command(name, rest, context)
+
+
+def run_command(name: str, words: list[str], context: Context) -> int:
+    """Import the module of the command *name*, parse *words* with its arguments and run it."""
+    from importlib import import_module
+
+    from composer.cli.parser import CommandParser
+    from composer.cli.table import COMMANDS
+
+    command = COMMANDS[name]
+    qualified = f"composer.cli.commands.{command.module}"
+    try:
+        module = import_module(qualified)
+    except ModuleNotFoundError as error:
+        if error.name != qualified:
+            raise
+        raise UsageError(f"{name} is not in this version of composer") from error
+    parser = CommandParser(name, module.HELP)
+    module.add_arguments(parser)
+    result: int = module.run(parser.parse(words), context)
+    return result
+
+
+def report_error(error: BaseException, *, debug: bool) -> int:
+    """Print *error* as one sentence (with `--debug` also its traceback) and return the exit code."""
+    if debug:
+        import traceback
+
+        traceback.print_exception(error)
+    found = _first(error)
+    if found is None:
+        if isinstance(error, OSError) and error.strerror:
+            place = f"{error.filename}: " if error.filename else ""
+            sys.stderr.write(f"composer: {place}{error.strerror}\n")
+        else:
+            hint = "" if debug else " (run it again with --debug to see where, and please report it)"
+            sys.stderr.write(f"composer: internal error: {type(error).__name__}: {error}{hint}\n")
+        return 1
+    if found.message:
+        # `file:line:column: ...` stays at the start of the line, where editors look for it.
+        sys.stderr.write(f"{found}\n" if found.where else f"composer: {found}\n")
+    return found.exit_code
+
+
+def _first(error: BaseException) -> ComposerError | None:
+    """The first of our own errors in *error*, looking into exception groups."""
+    if isinstance(error, ComposerError):
+        return error
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            if found := _first(inner):
+                return found
+    return None
+
+
+def _suggest(name: str) -> str:
+    from difflib import get_close_matches
+
+    from composer.cli.table import COMMANDS
+
+    visible = [word for word, command in COMMANDS.items() if not command.hidden]
+    matches = get_close_matches(name, visible, n=1)
+    return f"did you mean {matches[0]}?" if matches else "composer --help lists them"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
