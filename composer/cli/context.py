@@ -87,11 +87,16 @@ class Context:
         self._project_name = loaded.name
         return loaded
 
-    def renderer(self) -> Renderer:
-        """What shows progress on standard error, by `--progress`, `--ansi` and the terminal."""
+    def renderer(self, title: str = "", *, quiet: bool = False) -> Renderer:
+        """What shows progress on standard error, by `--progress`, `--ansi` and the terminal.
+
+        Args:
+            title: What is being done, for the head of the live table.
+            quiet: Show nothing (`--quiet`).
+        """
         from composer.cli.render import make_renderer
 
-        return make_renderer(self)
+        return make_renderer(self, title, quiet=quiet)
 
     @property
     def colours(self) -> bool:

@@ -1,0 +1,153 @@
+"""The containers of this machine, read straight from state files: what `ps`, `ls`, `logs`, `port` start from.
+
+No agent is asked and no dataclass is built: these commands are run often and by people who wait. A
+container is described by two files (see `composer.state.paths`): `config.json` lasts, `state.json` is gone
+after a reboot. Fields that equal their default are left out of both.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from composer.state.paths import Paths
+
+PREFIX = "com.docker.compose."
+ALIVE = frozenset({"running", "paused", "restarting", "stopping"})
+"""Statuses that `ps` shows without `-a`."""
+
+
+class Container:
+    """One container as its files describe it.
+
+    Attributes:
+        id: 64 hex digits.
+        config: `ContainerConfig` as JSON.
+        state: `ContainerState` as JSON, without its config.
+    """
+
+    __slots__ = ("config", "id", "state")
+
+    def __init__(self, container_id: str, config: dict[str, Any], state: dict[str, Any]) -> None:
+        self.id = container_id
+        self.config = config
+        self.state = state
+
+    @property
+    def name(self) -> str:
+        """The present name."""
+        return str(self.state.get("name") or self.config.get("name", ""))
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """All labels."""
+        labels: dict[str, str] = self.config.get("labels", {})
+        return labels
+
+    @property
+    def project(self) -> str:
+        """The Compose project, or an empty string."""
+        return self.labels.get(PREFIX + "project", "") or str(self.config.get("project", ""))
+
+    @property
+    def service(self) -> str:
+        """The Compose service, or an empty string."""
+        return self.labels.get(PREFIX + "service", "") or str(self.config.get("service", ""))
+
+    @property
+    def number(self) -> int:
+        """The replica's number, 0 for one-off containers."""
+        text = self.labels.get(PREFIX + "container-number", "")
+        return int(text) if text.isdigit() else 0
+
+    @property
+    def oneoff(self) -> bool:
+        """Made by `run`."""
+        return self.labels.get(PREFIX + "oneoff") == "True"
+
+    @property
+    def status(self) -> str:
+        """What it is doing; a container without a state file ended with the last boot."""
+        return str(self.state.get("status", "exited"))
+
+    @property
+    def alive(self) -> bool:
+        """Whether `ps` shows it without `-a`."""
+        return self.status in ALIVE
+
+    @property
+    def health(self) -> str:
+        """`starting`, `healthy`, `unhealthy`, or an empty string without a probe."""
+        health = self.state.get("health", "none")
+        return "" if health == "none" else str(health)
+
+    @property
+    def exit_code(self) -> int:
+        """Of the last run."""
+        return int(self.state.get("exit_code", 0))
+
+    @property
+    def short_name(self) -> str:
+        """The name without the project, as log prefixes show it; a name of the user's own stays whole."""
+        name = self.name
+        for separator in "-_":
+            prefix = f"{self.project}{separator}"
+            if self.project and name.startswith(prefix + self.service):
+                return name[len(prefix) :]
+        return name
+
+
+def containers(paths: Paths, project: str | None = None) -> list[Container]:
+    """Containers (of *project*), sorted by name, as their files say they are."""
+    root = f"{paths.root}/containers"
+    try:
+        names = os.listdir(root)
+    except FileNotFoundError:
+        return []
+    found = []
+    for container_id in names:
+        config = _read(f"{root}/{container_id}/config.json")
+        if config is None or (project is not None and _project(config) != project):
+            continue
+        state = _read(f"{paths.run}/containers/{container_id}/state.json") or {}
+        found.append(Container(container_id, config, _really(state)))
+    found.sort(key=lambda container: (container.service, container.number, container.name))
+    found.sort(key=lambda container: container.name)
+    return found
+
+
+def of_services(found: Iterable[Container], services: Sequence[str]) -> list[Container]:
+    """Those of the named services, or all when none is named."""
+    return [container for container in found if not services or container.service in services]
+
+
+def _project(config: dict[str, Any]) -> str:
+    labels = config.get("labels", {})
+    return str(labels.get(PREFIX + "project", "") or config.get("project", ""))
+
+
+def _really(state: dict[str, Any]) -> dict[str, Any]:
+    """*state*, corrected when its process has gone without anybody writing it down (a killed shim)."""
+    state.pop("config", None)
+    pid = state.get("pid", 0)
+    if (
+        pid
+        and state.get("status") in ("running", "paused", "stopping")
+        and not os.path.exists(f"/proc/{pid}")
+    ):
+        state = {**state, "status": "exited", "pid": 0, "exit_code": state.get("exit_code") or 137}
+    return state
+
+
+def _read(path: str) -> dict[str, Any] | None:
+    """The JSON object in *path*, or None without one; files are replaced whole, never half written."""
+    try:
+        with open(path, "rb") as file:
+            value = json.loads(file.read())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
