@@ -1,0 +1,1 @@
+"""The default engine: containers made directly from kernel namespaces, cgroups and overlayfs."""
