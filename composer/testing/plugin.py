@@ -1,0 +1,1 @@
+"""Whole environments as pytest fixtures."""
