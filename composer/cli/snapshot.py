@@ -113,11 +113,16 @@ def containers(paths: Paths, project: str | None = None) -> list[Container]:
         config = _read(f"{root}/{container_id}/config.json")
         if config is None or (project is not None and _project(config) != project):
             continue
-        state = _read(f"{paths.run}/containers/{container_id}/state.json") or {}
-        found.append(Container(container_id, config, _really(state)))
+        found.append(Container(container_id, config, _state(paths, container_id)))
     found.sort(key=lambda container: (container.service, container.number, container.name))
     found.sort(key=lambda container: container.name)
     return found
+
+
+def read_container(paths: Paths, container_id: str) -> Container | None:
+    """One container, or None when its configuration is not there (yet, or any more)."""
+    config = _read(f"{paths.root}/containers/{container_id}/config.json")
+    return None if config is None else Container(container_id, config, _state(paths, container_id))
 
 
 def of_services(found: Iterable[Container], services: Sequence[str]) -> list[Container]:
@@ -130,8 +135,9 @@ def _project(config: dict[str, Any]) -> str:
     return str(labels.get(PREFIX + "project", "") or config.get("project", ""))
 
 
-def _really(state: dict[str, Any]) -> dict[str, Any]:
-    """*state*, corrected when its process has gone without anybody writing it down (a killed shim)."""
+def _state(paths: Paths, container_id: str) -> dict[str, Any]:
+    """The state, corrected when its process has gone without anybody writing it down (a killed shim)."""
+    state = _read(f"{paths.run}/containers/{container_id}/state.json") or {}
     state.pop("config", None)
     pid = state.get("pid", 0)
     if (
