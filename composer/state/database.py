@@ -89,7 +89,7 @@ class Database:
             )
             version = self._version(connection)
             if version > len(self._migrations):
-                raise ComposerError(
+                raise ComposerError(  # noqa: TRY301 - the transaction must be rolled back as for any error
                     f"{self._path} was written by a newer version of composer",
                     hint="use that version, or another COMPOSER_HOME",
                 )
