@@ -1,0 +1,106 @@
+"""The little nftables table in each container that sends its DNS queries to our socket.
+
+Lean: imported by the shim. The table never changes but for one port number, so it is encoded here, in one
+netfilter batch, and costs neither a library nor a process. Port 53 itself stays free for programs
+that want to listen there. Constants carry the names of linux/netfilter/nf_tables.h.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+from composer.namespaces.network.netlink import (
+    NETLINK_NETFILTER,
+    NLM_F_APPEND,
+    NLM_F_CREATE,
+    Batch,
+    attribute,
+    nested,
+    open_netlink,
+    text,
+)
+
+_BATCH_BEGIN, _BATCH_END = 0x10, 0x11
+_NFTABLES = 10
+_NEWTABLE, _NEWCHAIN, _NEWRULE = (_NFTABLES << 8) | 0, (_NFTABLES << 8) | 3, (_NFTABLES << 8) | 6
+_NF_INET_LOCAL_OUT = 3
+_PRIORITY_DSTNAT = -100
+_REG_1, _REG_2 = 1, 2
+_NETWORK_HEADER, _TRANSPORT_HEADER = 1, 2
+_META_L4PROTO = 16
+_NAT_DNAT = 1
+_TABLE, _CHAIN = "composer-dns", "queries"
+
+
+def _be(kind: int, value: int) -> bytes:
+    return attribute(kind, struct.pack(">i" if value < 0 else ">I", value))
+
+
+def _expression(name: str, *data: bytes) -> bytes:
+    return nested(1, text(1, name), nested(2, *data))
+
+
+def _equals(value: bytes) -> bytes:
+    return _expression("cmp", _be(1, _REG_1), _be(2, 0), nested(3, attribute(1, value)))
+
+
+def _payload(base: int, offset: int, length: int) -> bytes:
+    return _expression("payload", _be(1, _REG_1), _be(2, base), _be(3, offset), _be(4, length))
+
+
+def _rule(address: bytes, protocol: int, port: int, to_port: int) -> bytes:
+    """`ip daddr ADDRESS PROTOCOL dport PORT dnat to ADDRESS:TO_PORT`."""
+    return nested(
+        4,
+        _payload(_NETWORK_HEADER, 16, 4),
+        _equals(address),
+        _expression("meta", _be(1, _REG_1), _be(2, _META_L4PROTO)),
+        _equals(bytes([protocol])),
+        _payload(_TRANSPORT_HEADER, 2, 2),
+        _equals(struct.pack(">H", port)),
+        _expression("immediate", _be(1, _REG_1), nested(2, attribute(1, address))),
+        _expression("immediate", _be(1, _REG_2), nested(2, attribute(1, struct.pack(">H", to_port)))),
+        _expression(
+            "nat",
+            _be(1, _NAT_DNAT),
+            _be(2, socket.AF_INET),
+            _be(3, _REG_1),
+            _be(4, _REG_1),
+            _be(5, _REG_2),
+            _be(6, _REG_2),
+        ),
+    )
+
+
+def redirect(address: str, port: int, udp_port: int, tcp_port: int) -> None:
+    """In the caller's network namespace, send queries for address:port to the two given ports.
+
+    Raises:
+        OSError: The kernel has no nftables or no NAT (errno ENOENT, EOPNOTSUPP, EPROTONOSUPPORT).
+    """
+    raw = socket.inet_aton(address)
+    head = struct.pack(">BBH", socket.AF_INET, 0, 0)
+    batch = Batch()
+    batch.mark(_BATCH_BEGIN, struct.pack(">BBH", 0, 0, _NFTABLES))
+    batch.add(_NEWTABLE, head + text(1, _TABLE), "make the DNS table", flags=NLM_F_CREATE)
+    batch.add(
+        _NEWCHAIN,
+        head
+        + text(1, _TABLE)
+        + text(3, _CHAIN)
+        + nested(4, _be(1, _NF_INET_LOCAL_OUT), _be(2, _PRIORITY_DSTNAT))
+        + text(7, "nat"),
+        "make the DNS chain",
+        flags=NLM_F_CREATE,
+    )
+    for protocol, to_port in ((socket.IPPROTO_UDP, udp_port), (socket.IPPROTO_TCP, tcp_port)):
+        batch.add(
+            _NEWRULE,
+            head + text(1, _TABLE) + text(2, _CHAIN) + _rule(raw, protocol, port, to_port),
+            "make the DNS rule",
+            flags=NLM_F_CREATE | NLM_F_APPEND,
+        )
+    batch.mark(_BATCH_END, struct.pack(">BBH", 0, 0, _NFTABLES))
+    with open_netlink(NETLINK_NETFILTER) as sock:
+        batch.run(sock)
