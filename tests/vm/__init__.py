@@ -1,0 +1,1 @@
+"""The virtual machine: stock Debian 12 kernel, systemd, cgroup v2 only."""
