@@ -8,8 +8,8 @@ import pytest
 from composer.errors import EngineError
 from composer.namespaces.seccomp import bpf, compile_program
 from composer.namespaces.seccomp.bpf import Compare, Rule, Table
-from composer.namespaces.seccomp.profile import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64, compile_profile
 from composer.namespaces.seccomp.default import PROFILE
+from composer.namespaces.seccomp.profile import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64, compile_profile
 from composer.namespaces.seccomp.syscalls import I386, X86_64, numbers
 
 CAPS = set(
