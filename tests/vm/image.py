@@ -74,10 +74,10 @@ def _build(directory: Path) -> None:
             # The order of the hooks is the order of the lines.
             f"--customize-hook=copy-in {GUEST}/etc {GUEST}/usr /",
             '--customize-hook=chroot "$1" python3 -m venv /opt/composer',
-            '--customize-hook=chroot "$1" systemctl enable composer-payload.service serial-getty@ttyS0.service '
-            "systemd-networkd.service",
-            '--customize-hook=chroot "$1" systemctl disable docker-registry.service firewalld.service '
-            "apt-daily.timer apt-daily-upgrade.timer fstrim.timer e2scrub_all.timer",
+            ('--customize-hook=chroot "$1" systemctl enable composer-payload.service serial-getty@ttyS0.service '
+            "systemd-networkd.service"),
+            ('--customize-hook=chroot "$1" systemctl disable docker-registry.service firewalld.service '
+            "apt-daily.timer apt-daily-upgrade.timer fstrim.timer e2scrub_all.timer"),
             '--customize-hook=rm -f "$1/etc/resolv.conf"; echo nameserver 127.0.0.1 >"$1/etc/resolv.conf"',
             '--customize-hook=echo composer-vm >"$1/etc/hostname"; chroot "$1" passwd -d root',
             '--customize-hook=rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*',

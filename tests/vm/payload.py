@@ -12,9 +12,12 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.vm.image import CACHE, REPOSITORY
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # Debian 12's interpreter, which the wheels must fit.
 PYTHON = "3.11"
