@@ -1,0 +1,1 @@
+"""The Dockerfile language: lines, words, instructions. Pure: text in, values out."""
