@@ -23,7 +23,7 @@ class Line(NamedTuple):
     """One line of output.
 
     Attributes:
-        time: RFC 3339 in UTC, so that text order is time order.
+        time: RFC 3339 in UTC.
         stream: `stdout` or `stderr`.
         text: The line without its end.
     """
@@ -179,8 +179,14 @@ def _last_records(path: str, count: int, end: int | None) -> list[bytes]:
     return records if position == 0 else records[1:]
 
 
+def moment_key(moment: str) -> str:
+    """*moment* (RFC 3339, UTC) without what makes equal moments differ, so that text order is time order."""
+    moment = moment.rstrip("Z")
+    return moment.rstrip("0").rstrip(".") if "." in moment else moment
+
+
 def parse_moment(text: str, now: float | None = None) -> str:
-    """A moment as RFC 3339 text that compares with log times.
+    """A moment as RFC 3339 text; compare it with log times through `moment_key`.
 
     Args:
         text: RFC 3339, a date, seconds since the epoch, or a duration before now such as `10m` or `1h30m`.

@@ -39,18 +39,20 @@ class CommandParser(argparse.ArgumentParser):
             UsageError: The words do not fit.
         """
         head: list[str] = []
+        positional: list[str] = []
         off: list[str] = []
         rest = list(words)
         while rest:
             word = rest.pop(0)
-            if word == "--" or not word.startswith("-") or word == "-":
-                if self.interspersed and word != "--":
-                    head.append(word)
-                    continue
-                rest = rest if word == "--" else [word, *rest]
-                if rest:
-                    rest.insert(0, "--")
+            if word == "--":
+                positional += rest
                 break
+            if not word.startswith("-") or word == "-":
+                positional.append(word)
+                if not self.interspersed:
+                    positional += rest
+                    break
+                continue
             flag, equals, value = word.partition("=")
             action = self._option_string_actions.get(flag)
             if equals and action is not None and action.nargs == 0:
@@ -64,7 +66,9 @@ class CommandParser(argparse.ArgumentParser):
             head.append(word)
             if self._takes_next(word) and rest:
                 head.append(rest.pop(0))
-        namespace = self.parse_args([*self._glued(head), *rest])
+        # argparse itself cannot mix options and arguments; behind -- it takes every word as it is.
+        guard = ["--"] if any(word.startswith("-") for word in positional) else []
+        namespace = self.parse_args([*self._glued(head), *guard, *positional])
         for dest in off:
             setattr(namespace, dest, False)
         return namespace

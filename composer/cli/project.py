@@ -193,15 +193,28 @@ def check_services(context: Context, services: Sequence[str], found: Sequence[Co
     unknown = [name for name in services if name not in known]
     if not unknown:
         return
-    try:
-        declared = set(load(context, ()).service_names)
-    except SpecError:
-        declared = set()
-    for name in unknown:
-        if name not in declared:
+    from contextlib import suppress
+
+    with suppress(SpecError):
+        known.update(load(context, ()).service_names)
+    _refuse_unknown(unknown, known)
+
+
+def check_declared(loaded: LoadedProject, services: Sequence[str]) -> None:
+    """See that each name is a service of the Compose files.
+
+    Raises:
+        NotFoundError: One is not.
+    """
+    _refuse_unknown(services, set(loaded.service_names))
+
+
+def _refuse_unknown(names: Sequence[str], known: set[str]) -> None:
+    for name in names:
+        if name not in known:
             from difflib import get_close_matches
 
-            close = get_close_matches(name, known | declared, n=1)
+            close = get_close_matches(name, known, n=1)
             hint = f"did you mean {close[0]}?" if close else ""
             raise NotFoundError(f"no such service: {name}", hint=hint)
 

@@ -37,13 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Print history, then follow."""
-    from composer.cli.logfile import parse_moment
+    from composer.cli.logfile import moment_key, parse_moment
     from composer.cli.project import select
     from composer.cli.render.logs import LogPrinter
 
     count = tail_count(args.tail)
-    since = parse_moment(args.since) if args.since else ""
-    until = parse_moment(args.until) if args.until else ""
+    since = moment_key(parse_moment(args.since)) if args.since else ""
+    until = moment_key(parse_moment(args.until)) if args.until else ""
 
     def wanted(container: Container) -> bool:
         return (not args.services or container.service in args.services) and (
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
             for change in follower.changes():
                 if change.line is None:
                     continue
-                if until and change.line.time > until:
+                if until and moment_key(change.line.time) > until:
                     return 0
                 name = change.container.short_name
                 printer.line(name, change.line.text, stream=change.line.stream, time=change.line.time)
@@ -112,15 +112,18 @@ def print_history(
     """Print what was written so far, lines of all containers merged by their time."""
     from heapq import merge
 
+    from composer.cli.logfile import moment_key
+
     def lines(container: Container, reader: LogReader) -> Iterator[tuple[str, str, Line]]:
         name = container.short_name
         found = reader.history() if count is None else reader.tail(count)
         for line in found:
-            if line.time < since:
+            key = moment_key(line.time)
+            if key < since:
                 continue
-            if until and line.time > until:
+            if until and key > until:
                 return
-            yield line.time, name, line
+            yield key, name, line
 
-    for moment, name, line in merge(*(lines(container, reader) for container, reader in readers)):
-        printer.line(name, line.text, stream=line.stream, time=moment)
+    for _, name, line in merge(*(lines(container, reader) for container, reader in readers)):
+        printer.line(name, line.text, stream=line.stream, time=line.time)
