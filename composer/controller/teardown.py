@@ -1,0 +1,451 @@
+"""Plans of all commands but `up`: down, stop, start, restart, kill, rm, pause, unpause. Pure.
+
+They need no Compose file: what a container depends on stands in its labels. With a project, its graph
+adds what the labels do not know.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from composer.controller import labels
+from composer.controller.observe import ACTIVE
+from composer.controller.plan import (
+    KillContainer,
+    Operation,
+    PauseContainer,
+    Plan,
+    RemoveContainer,
+    RemoveImage,
+    RemoveNetwork,
+    RemoveVolume,
+    StartContainer,
+    StopContainer,
+    UnpauseContainer,
+)
+from composer.controller.starting import Draft, ToStart, add_starts, in_order
+from composer.errors import NotFoundError
+from composer.graph import Edge, Graph
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from composer.controller.observe import Observed
+    from composer.controller.options import DownOptions, SelectOptions, UpOptions
+    from composer.engine import ContainerState
+    from composer.spec.model import Project
+
+
+def graph_of(observed: Observed, project: Project | None = None) -> Graph:
+    """The dependencies among what exists, from labels and, where there is one, from the project.
+
+    Services that are in both are as the project says. A circle, which only labels of different ages can
+    make, is cut.
+    """
+    services: dict[str, None] = {}
+    edges: dict[tuple[str, str], Edge] = {}
+    if project is not None:
+        graph = Graph.of(project, including_disabled=True) if _complete(project) else Graph.of(project)
+        services.update(dict.fromkeys(graph.services))
+        edges.update({(edge.service, edge.needs): edge for edge in graph.edges})
+    for container in observed.containers:
+        service = labels.service_of(container)
+        if service in services and project is not None:
+            continue
+        services[service] = None
+        for needs, (condition, restart) in labels.dependencies_from(container.config.labels).items():
+            edges.setdefault((service, needs), Edge(service, needs, condition, restart, required=False))
+    known = [edge for edge in edges.values() if edge.needs in services and edge.service in services]
+    return Graph(services, _without_circles(known) if project is None else known)
+
+
+def _complete(project: Project) -> bool:
+    everything = project.services.keys() | project.disabled_services.keys()
+    return all(
+        needs in everything
+        for service in project.disabled_services.values()
+        for needs, dependency in service.depends_on.items()
+        if dependency.required
+    )
+
+
+def _without_circles(edges: Sequence[Edge]) -> list[Edge]:
+    kept: list[Edge] = []
+    reach: dict[str, set[str]] = {}
+    for edge in edges:
+        if edge.service == edge.needs or edge.service in reach.get(edge.needs, ()):
+            continue
+        kept.append(edge)
+        gained = {edge.needs} | reach.get(edge.needs, set())
+        for name in [edge.service, *(name for name, seen in reach.items() if edge.service in seen)]:
+            reach.setdefault(name, set()).update(gained)
+    return kept
+
+
+def _stops(
+    graph: Graph,
+    containers: Sequence[ContainerState],
+    *,
+    timeout: float | None,
+    reason: str,
+    hooks: bool = True,
+) -> dict[str, StopContainer]:
+    """Stop operations by container id, dependants first; containers without a process need none."""
+    result: dict[str, StopContainer] = {}
+    active = [container for container in containers if container.status in ACTIVE]
+    by_service: dict[str, list[str]] = {}
+    for container in active:
+        by_service.setdefault(labels.service_of(container), []).append(f"stop {container.name}")
+    for container in active:
+        service = labels.service_of(container)
+        dependants = graph.with_dependents([service]) - {service}
+        result[container.id] = StopContainer(
+            key=f"stop {container.name}",
+            name=container.name,
+            container=container.id,
+            service=service,
+            after=tuple(key for name in sorted(dependants) for key in by_service.get(name, ())),
+            timeout=timeout,
+            hooks=hooks,
+            reason=reason,
+        )
+    return result
+
+
+def _removes(
+    containers: Sequence[ContainerState],
+    stops: dict[str, StopContainer],
+    *,
+    volumes: bool,
+    reason: str,
+    force: bool,
+) -> dict[str, RemoveContainer]:
+    return {
+        container.id: RemoveContainer(
+            key=f"remove {container.name}",
+            name=container.name,
+            container=container.id,
+            service=labels.service_of(container),
+            after=(stops[container.id].key,) if container.id in stops else (),
+            volumes=volumes,
+            force=force,
+            reason=reason,
+        )
+        for container in containers
+    }
+
+
+def plan_down(observed: Observed, options: DownOptions, project: Project | None = None) -> Plan:
+    """Stop and remove containers, then networks, and on request volumes and images.
+
+    Without a project everything that bears the project's labels goes, one-off containers and orphans only
+    with `remove_orphans`, or when there is no file that could tell what an orphan is.
+    """
+    graph = graph_of(observed, project)
+    containers = _to_remove(observed, options, graph, project)
+    gone = {container.id for container in containers}
+    stops = _stops(graph, containers, timeout=options.timeout, reason="down")
+    removes = _removes(containers, stops, volumes=options.volumes, reason="down", force=True)
+    operations: list[Operation] = [*stops.values(), *removes.values()]
+    for network in observed.own_networks():
+        users = set(network.containers) - gone
+        used_by_others = {item for item in users if any(other.id == item for other in observed.containers)}
+        if options.services and (used_by_others or not users <= gone):
+            continue
+        operations.append(
+            RemoveNetwork(
+                key=f"remove network {network.config.name}",
+                name=network.config.name,
+                id=network.config.id,
+                after=tuple(item.key for item in removes.values()),
+                reason="down",
+            )
+        )
+    if options.volumes:
+        operations += _volume_removals(observed, options, project, containers, removes)
+    if options.images:
+        operations += _image_removals(observed, options, project, containers, removes)
+    warnings = () if operations else (f'No resource found to remove for project "{observed.project}".',)
+    return Plan(observed.project, in_order({item.key: item for item in operations}), warnings=warnings)
+
+
+def _to_remove(
+    observed: Observed, options: DownOptions, graph: Graph, project: Project | None
+) -> list[ContainerState]:
+    if options.services:
+        known = set(graph.services)
+        for name in options.services:
+            if name not in known:
+                raise NotFoundError(f"no such service: {name}")
+        wanted = graph.with_dependents(options.services)
+        return [
+            item
+            for item in observed.containers
+            if labels.service_of(item) in wanted and not labels.is_one_off(item)
+        ]
+    if options.remove_orphans:
+        return list(observed.containers)
+    return [
+        item
+        for item in observed.containers
+        if (not labels.is_one_off(item) or labels.HOOK in item.config.labels)
+        and (project is None or labels.service_of(item) in project.services)
+    ]
+
+
+def _volume_removals(
+    observed: Observed,
+    options: DownOptions,
+    project: Project | None,
+    containers: Sequence[ContainerState],
+    removes: dict[str, RemoveContainer],
+) -> list[Operation]:
+    """Named volumes of the file (or of the labels), and anonymous ones that containers left behind."""
+    own = {volume.config.name: volume for volume in observed.own_volumes()}
+    if project is not None:
+        keys = set(project.volumes)
+        if options.services:
+            mine = {labels.service_of(container) for container in containers}
+            keys = {
+                mount.source
+                for name in mine
+                if name in project.services
+                for mount in project.services[name].volumes
+                if mount.type == "volume"
+            }
+        names = [
+            volume.name
+            for key, volume in project.volumes.items()
+            if key in keys and not volume.external and observed.volume(volume.name)
+        ]
+    else:
+        names = [name for name, volume in own.items() if not volume.config.anonymous]
+    if not options.services:
+        taken_along = {
+            mount.source for item in containers for mount in item.config.mounts if mount.type == "volume"
+        }
+        used = {
+            mount.source
+            for item in observed.containers
+            if item.id not in removes
+            for mount in item.config.mounts
+            if mount.type == "volume"
+        }
+        names += [
+            name
+            for name, volume in own.items()
+            if volume.config.anonymous and name not in taken_along and name not in used
+        ]
+    return [
+        RemoveVolume(
+            key=f"remove volume {name}",
+            name=name,
+            after=tuple(item.key for item in removes.values()),
+            reason="down --volumes",
+        )
+        for name in dict.fromkeys(names)
+    ]
+
+
+def _image_removals(
+    observed: Observed,
+    options: DownOptions,
+    project: Project | None,
+    containers: Sequence[ContainerState],
+    removes: dict[str, RemoveContainer],
+) -> list[Operation]:
+    """`local`: images that were built for the project and have no name of their own; `all`: every one used."""
+    names: dict[str, None] = {}
+    if project is not None:
+        for service in project.services.values():
+            built = service.build is not None and not service.image
+            if built or options.images == "all":
+                names[service.image or f"{project.name}-{service.name}"] = None
+    else:
+        for container in containers:
+            own = f"{observed.project}-{labels.service_of(container)}"
+            if options.images == "all" or container.config.image.partition(":")[0] == own:
+                names[container.config.image] = None
+    return [
+        RemoveImage(
+            key=f"remove image {name}",
+            name=name,
+            after=tuple(item.key for item in removes.values()),
+            reason=f"down --rmi {options.images}",
+        )
+        for name in names
+    ]
+
+
+def _chosen(
+    observed: Observed, services: Iterable[str], project: Project | None, *, orphans: bool = True
+) -> list[ContainerState]:
+    """The replicas of *services* (all when empty).
+
+    Raises:
+        NotFoundError: A name is no service's.
+    """
+    wanted = set(services)
+    known = {labels.service_of(container) for container in observed.containers}
+    if project is not None:
+        known |= project.services.keys() | project.disabled_services.keys()
+    for name in sorted(wanted - known):
+        raise NotFoundError(f"no such service: {name}")
+    return [
+        container
+        for container in observed.containers
+        if not labels.is_one_off(container)
+        and (labels.service_of(container) in wanted or not wanted)
+        and (orphans or project is None or labels.service_of(container) in project.services or wanted)
+    ]
+
+
+def plan_stop(observed: Observed, options: SelectOptions, project: Project | None = None) -> Plan:
+    """Stop, dependants first."""
+    containers = _chosen(observed, options.services, project, orphans=False)
+    stops = _stops(graph_of(observed, project), containers, timeout=options.timeout, reason="stop")
+    return Plan(observed.project, in_order({item.key: item for item in stops.values()}))
+
+
+def plan_start(
+    project: Project, graph: Graph, observed: Observed, options: SelectOptions, draft_options: UpOptions
+) -> Plan:
+    """Start existing containers, and those of what they need, in order and gated like `up`.
+
+    Raises:
+        NotFoundError: There is no container to start.
+    """
+    from composer.controller.reconcile import selected_services
+
+    wanted = selected_services(project, graph, options.services, no_deps=options.no_deps)
+    draft = Draft(project, graph, observed, draft_options, wanted)
+    order = graph.sorted(wanted)
+    for name in order:
+        service = project.services[name]
+        containers = observed.of_service(name)
+        if not containers and service.replicas > 0:
+            missing = [edge.service for edge in graph.needed_by(name) if observed.of_service(edge.service)]
+            if name in options.services or (not missing and not options.services):
+                raise NotFoundError(
+                    f'service "{name}" has no container to start', hint="create it with `composer up`"
+                )
+            if missing:
+                raise NotFoundError(
+                    f"{missing[0]} is missing dependency {name}", hint="create it with `composer up`"
+                )
+        draft.members[name] = [container.id for container in containers]
+        for container in containers:
+            if container.status in ("running", "restarting"):
+                draft.unchanged.append((name, container.name))
+            elif container.status == "paused":
+                continue
+            else:
+                draft.to_start.append(ToStart(name, container.id, container.name, (), "start"))
+    add_starts(draft, order, lambda _service: ())
+    return draft.plan()
+
+
+def plan_restart(observed: Observed, options: SelectOptions, project: Project | None = None) -> Plan:
+    """Stop in reverse order, start in order; dependants with `restart: true` come along."""
+    graph = graph_of(observed, project)
+    containers = _chosen(observed, options.services, project, orphans=False)
+    chosen = {container.id for container in containers}
+    if options.services and not options.no_deps:
+        waiting = list(options.services)
+        seen = set(waiting)
+        while waiting:
+            for edge in graph.needed_by(waiting.pop()):
+                if edge.restart and edge.service not in seen:
+                    seen.add(edge.service)
+                    waiting.append(edge.service)
+        dependants = seen - set(options.services)
+        containers += [
+            item
+            for item in observed.containers
+            if labels.service_of(item) in dependants
+            and not labels.is_one_off(item)
+            and item.status in ACTIVE
+            and item.id not in chosen
+        ]
+    stops = _stops(graph, containers, timeout=options.timeout, reason="restart")
+    operations: list[Operation] = list(stops.values())
+    starts: dict[str, list[str]] = {}
+    for name in graph.order:
+        for container in containers:
+            if labels.service_of(container) != name:
+                continue
+            needed = [key for edge in graph.needs(name) for key in starts.get(edge.needs, ())]
+            stop = [stops[container.id].key] if container.id in stops else []
+            operation = StartContainer(
+                key=f"start {container.name}",
+                name=container.name,
+                container=container.id,
+                service=name,
+                after=tuple(dict.fromkeys((*stop, *needed))),
+                reason="restart",
+            )
+            operations.append(operation)
+            starts.setdefault(name, []).append(operation.key)
+    return Plan(observed.project, in_order({item.key: item for item in operations}))
+
+
+def plan_kill(observed: Observed, options: SelectOptions, project: Project | None = None) -> Plan:
+    """Send a signal to every running container, all at once."""
+    containers = _chosen(observed, options.services, project, orphans=options.remove_orphans)
+    return Plan(
+        observed.project,
+        tuple(
+            KillContainer(
+                key=f"kill {item.name}",
+                name=item.name,
+                container=item.id,
+                service=labels.service_of(item),
+                signal=options.signal,
+                reason="kill",
+            )
+            for item in containers
+            if item.status in ACTIVE
+        ),
+    )
+
+
+def plan_remove(observed: Observed, options: SelectOptions, project: Project | None = None) -> Plan:
+    """Remove containers that have ended, or with `stop` all of them."""
+    containers = _chosen(observed, options.services, project, orphans=False)
+    if not options.stop:
+        containers = [item for item in containers if item.status not in ACTIVE]
+    stops = _stops(graph_of(observed, project), containers, timeout=options.timeout, reason="rm")
+    removes = _removes(containers, stops, volumes=options.volumes, reason="rm", force=True)
+    operations: list[Operation] = [*stops.values(), *removes.values()]
+    warnings = () if operations else ("No stopped containers",)
+    return Plan(observed.project, in_order({item.key: item for item in operations}), warnings=warnings)
+
+
+def plan_pause(
+    observed: Observed, options: SelectOptions, project: Project | None = None, *, thaw: bool = False
+) -> Plan:
+    """Freeze what runs, or thaw what is frozen."""
+    operations: list[Operation] = []
+    for item in _chosen(observed, options.services, project, orphans=False):
+        service = labels.service_of(item)
+        if thaw and item.status == "paused":
+            operations.append(
+                UnpauseContainer(
+                    key=f"unpause {item.name}",
+                    name=item.name,
+                    container=item.id,
+                    service=service,
+                    reason="unpause",
+                )
+            )
+        if not thaw and item.status == "running":
+            operations.append(
+                PauseContainer(
+                    key=f"pause {item.name}",
+                    name=item.name,
+                    container=item.id,
+                    service=service,
+                    reason="pause",
+                )
+            )
+    return Plan(observed.project, tuple(operations))
