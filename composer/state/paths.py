@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -39,6 +38,8 @@ class Paths(NamedTuple):
         """What keeps machine-wide names (nft table, cgroup root) of another `COMPOSER_HOME` apart."""
         if self.root == Path("/var/lib/composer"):
             return ""
+        import hashlib  # 5 ms that `ps` does not need
+
         return "-" + hashlib.sha256(str(self.root).encode()).hexdigest()[:6]
 
     @property
