@@ -29,7 +29,7 @@ class Paths(NamedTuple):
             return cls(base / "lib", base / "run")
         if os.geteuid() == 0:
             return cls(Path("/var/lib/composer"), Path("/run/composer"))
-        data = env.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")  # noqa: PTH111 - lean
+        data = env.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
         run = env.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}"
         return cls(Path(data) / "composer", Path(run) / "composer")
 
