@@ -519,6 +519,16 @@ class Engine(Protocol):
         """
         ...
 
+    async def check_ports(self, configs: Sequence[ContainerConfig]) -> None:
+        """Ask whether all fixed host ports of *configs* are free, before anything of a plan starts.
+
+        Only `id`, `name` and `ports` of a configuration count; what a container of that id holds is free.
+
+        Raises:
+            ConflictError: One is taken; the message says by whom.
+        """
+        ...
+
     async def start(self, container_id: str) -> ContainerState:
         """Start it; returns when its command has been executed (or an image's command is missing: raises).
 

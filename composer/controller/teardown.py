@@ -254,7 +254,7 @@ def _image_removals(
     containers: Sequence[ContainerState],
     removes: dict[str, RemoveContainer],
 ) -> list[Operation]:
-    """`local`: images that were built for the project and have no name of their own; `all`: every one used."""
+    """`local`: built for the project, without a name of their own; `all`: every image that is used."""
     names: dict[str, None] = {}
     if project is not None:
         for service in project.services.values():
