@@ -1,6 +1,6 @@
-"""Path patterns: Go's `filepath.Match`, and the ignore rules of `.dockerignore` and `--exclude`.
+r"""Path patterns: Go's `filepath.Match`, and the ignore rules of `.dockerignore` and `--exclude`.
 
-Both share one syntax of `*`, `?`, `[...]` and `\\`; ignore rules add `**` and negation. Matching takes time
+Both share one syntax of `*`, `?`, `[...]` and `\`; ignore rules add `**` and negation. Matching takes time
 proportional to the path whatever the pattern says: what could backtrack is simulated instead.
 """
 
@@ -21,7 +21,7 @@ CharacterClass: TypeAlias = tuple[bool, tuple[tuple[str, str], ...]]
 """Negated, and inclusive ranges."""
 
 Token: TypeAlias = tuple[Literal["char"], str] | tuple[Literal["class"], CharacterClass] | tuple[str, None]
-"""`char c`, `class`, or one of `any` (one non-slash), `run` (non-slashes), `dirs` (components), `all`."""
+"""`char c`, `class`, or one of `any` (a non-slash), `run` (non-slashes), `dirs`, `all`."""
 
 _BACKTRACKING_LIMIT = 3
 """Patterns with more runs than this are simulated: n runs cost a backtracking matcher up to length ** n."""

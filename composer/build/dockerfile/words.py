@@ -1,7 +1,7 @@
 """Shell-like words: quotes, escapes and `$variables` as a Dockerfile has them.
 
 One scanner does all of it, since a variable's default may hold quotes, further variables and braces.
-It is not a shell: there is no command substitution and no globbing, and in `words` mode a variable's blanks split.
+It is not a shell: there is no command substitution and no globbing; a variable's blanks split words.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def expand(
     Raises:
         WordError: See the class.
     """
-    scanner = _Scanner(text, variables, escape, quotes, raw_quotes, keep_unset)
+    scanner = _Scanner(text, variables, escape, quotes=quotes, raw_quotes=raw_quotes, keep_unset=keep_unset)
     result, words = scanner.until("", raw=raw)
     return Expansion(result, words, scanner.unset)
 
@@ -101,6 +101,7 @@ class _Scanner:
         text: str,
         variables: Mapping[str, str],
         escape: str,
+        *,
         quotes: bool,
         raw_quotes: bool,
         keep_unset: bool,
@@ -222,10 +223,10 @@ class _Scanner:
         value = self._value(name)
         if value is None and self.keep_unset:
             return f"${{{name}{':' * empty_is_unset}{operator}{word}}}"
-        return self._modified(name, operator, word, value, empty_is_unset)
+        return self._modified(name, operator, word, value, strict=empty_is_unset)
 
-    def _modified(self, name: str, operator: str, word: str, value: str | None, empty_is_unset: bool) -> str:
-        missing = value is None or (empty_is_unset and not value)
+    def _modified(self, name: str, operator: str, word: str, value: str | None, *, strict: bool) -> str:
+        missing = value is None or (strict and not value)
         if operator == "-":
             return word if missing or value is None else value
         if operator == "+":

@@ -143,7 +143,7 @@ class StageChecker:
             self._findings.add(
                 "SecretsUsedInArgOrEnv",
                 line,
-                f"{keyword} {name!r} looks like a secret, and stays in the image: use RUN --mount=type=secret",
+                f"{keyword} {name!r} looks like a secret that stays in the image: use a secret mount",
             )
 
     def _workdir_path(self, stage: ins.Stage, path: str, line: int) -> None:
