@@ -209,8 +209,20 @@ def _from_document(document: dict[str, Any]) -> ImageConfig:
 
 
 _CONFIG_KEYS = frozenset(
-    "Env Cmd Entrypoint User WorkingDir Volumes ExposedPorts StopSignal Healthcheck Labels Shell".split()
-    + ["OnBuild"]
+    (
+        "Env",
+        "Cmd",
+        "Entrypoint",
+        "User",
+        "WorkingDir",
+        "Volumes",
+        "ExposedPorts",
+        "StopSignal",
+        "Healthcheck",
+        "Labels",
+        "Shell",
+        "OnBuild",
+    )
 )
 
 
