@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from composer.images.remove import Removal
     from composer.images.unpack import Limits
     from composer.state.paths import Paths
 
@@ -305,8 +306,8 @@ class Store:
 
     # Removing
 
-    def remove(self, name: str, *, force: bool = False) -> list[tuple[str, str]]:
-        """Take a name away, and with its last name the image; see `composer.images.remove`."""
+    def remove(self, name: str, *, force: bool = False) -> tuple[Removal, ...]:
+        """Take a name away, and with its last name the image; see `remove.remove_image`."""
         from composer.images.remove import remove_image
 
         return remove_image(self, name, force=force)
