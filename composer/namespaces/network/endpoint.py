@@ -6,6 +6,7 @@ Lean: imported by the shim. An endpoint is a plain dict, `setups.EndpointSetup` 
     driver                  bridge, macvlan or ipvlan
     parent                  the bridge, or the interface a macvlan or ipvlan belongs to
     link                    name of the veth's host end; empty for macvlan and ipvlan
+    alias                   what `ip link` shows at the host end
     interface               name inside
     mac_address, mtu        of the interface inside; mtu 0 leaves the kernel's
     addresses               with prefix length, `172.18.0.2/16`
@@ -82,10 +83,13 @@ def _make_links(setups: Sequence[dict[str, Any]], host: socket.socket, namespace
                     setup["mtu"],
                     namespace,
                 )
-                if setup["hairpin"] or setup["isolated"]:
-                    links.set_bridge_port(
-                        batch, setup["link"], hairpin=setup["hairpin"], isolated=setup["isolated"]
-                    )
+                links.set_bridge_port(
+                    batch,
+                    setup["link"],
+                    setup["alias"],
+                    hairpin=setup["hairpin"],
+                    isolated=setup["isolated"],
+                )
             else:
                 links.add_child(
                     batch,

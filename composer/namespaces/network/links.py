@@ -32,7 +32,7 @@ RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK = 1, 3, 4, 5
-_IFLA_MASTER, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 10, 18, 28
+_IFLA_MASTER, _IFLA_LINKINFO, _IFLA_IFALIAS, _IFLA_NET_NS_FD = 10, 18, 20, 28
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _IFLA_INFO_SLAVE_KIND, _IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
 _VETH_INFO_PEER = 1
 _IFLA_BRPORT_MODE, _IFLA_BRPORT_ISOLATED = 4, 33
@@ -100,12 +100,18 @@ def add_veth(batch: Batch, name: str, master: int, peer: str, mac: str, mtu: int
     batch.add(RTM_NEWLINK, body, f"make veth {name}", flags=NLM_F_CREATE | NLM_F_EXCL)
 
 
-def set_bridge_port(batch: Batch, name: str, *, hairpin: bool, isolated: bool) -> None:
+def set_alias(batch: Batch, name: str, alias: str) -> None:
+    """Say in `ip link` whose link this is."""
+    body = _link() + text(_IFLA_IFNAME, name) + text(_IFLA_IFALIAS, alias)
+    batch.add(RTM_NEWLINK, body, f"set alias of {name}")
+
+
+def set_bridge_port(batch: Batch, name: str, alias: str, *, hairpin: bool, isolated: bool) -> None:
     """Let a port's packets come back through it (`hairpin`), or talk to no other isolated port."""
     data = attribute(_IFLA_BRPORT_MODE, bytes([hairpin])) + attribute(
         _IFLA_BRPORT_ISOLATED, bytes([isolated])
     )
-    body = _link() + text(_IFLA_IFNAME, name)
+    body = _link() + text(_IFLA_IFNAME, name) + text(_IFLA_IFALIAS, alias)
     body += nested(
         _IFLA_LINKINFO,
         text(_IFLA_INFO_SLAVE_KIND, "bridge"),

@@ -1,0 +1,406 @@
+"""Networks of this installation, as the engine uses them: made, leased from, published through, removed.
+
+Synchronous; each call takes a millisecond or two. Any number of processes may use the same installation at
+once: each change is one SQLite write transaction that also covers the change in the kernel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import ipaddress
+from typing import TYPE_CHECKING
+
+from composer.engine import NetworkState
+from composer.errors import ConflictError, EngineError
+from composer.namespaces.network import bridge, firewall, foreign, ipam, leasing, links, ports, records
+from composer.namespaces.network import options as network_options
+from composer.namespaces.network.conntrack import forget_flows
+from composer.namespaces.network.netlink import open_netlink
+from composer.namespaces.network.nft import Nftables, NftError
+from composer.namespaces.network.setups import EndpointSetup, published_through
+from composer.state.database import Database
+
+if TYPE_CHECKING:
+    import socket
+    import sqlite3
+    from collections.abc import Collection, Iterable, Sequence
+
+    from composer.engine import ContainerConfig, NetworkConfig, PortMapping, PublishedPort
+    from composer.state.paths import Paths
+
+
+class NetworkManager:
+    """Networks, addresses and published ports of the installation at *paths*.
+
+    Sockets to the kernel are opened once, in the network namespace of that moment: the host's.
+    """
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+        self._database = Database(paths.database, "networks", records.MIGRATIONS)
+        self._table = f"composer{paths.suffix}"
+        self._nft: Nftables | None = None
+        self._netlink: socket.socket | None = None
+
+    @property
+    def alias(self) -> str:
+        """What `ip link` shows as alias at links of this installation."""
+        return self._table
+
+    def close(self) -> None:
+        """Close the sockets to the kernel."""
+        if self._netlink is not None:
+            self._netlink.close()
+            self._netlink = None
+        if self._nft is not None:
+            self._nft.close()
+            self._nft = None
+
+    # -- networks ------------------------------------------------------------------------------------------
+
+    def list(self, project: str | None = None) -> tuple[NetworkState, ...]:
+        """All networks (of *project*), oldest first."""
+        db = self._database.connection()
+        if project is None:
+            return tuple(records.networks(db))
+        return tuple(records.networks(db, "WHERE project = ?", project))
+
+    def get(self, network: str) -> NetworkState:
+        """The network with this id.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        return leasing.network(self._database.connection(), network)
+
+    def create(self, config: NetworkConfig) -> NetworkState:
+        """Make a network: choose its addresses, then its bridge and its place in the firewall.
+
+        Raises:
+            ConflictError: The name is taken, or a wanted subnet overlaps another network or a host route.
+            EngineError: Something in *config* makes no sense, or the kernel refused.
+            UnsupportedError: An option, a driver or a feature of the kernel is missing.
+        """
+        options = network_options.parse(config)
+        bridged = config.driver == "bridge"
+        with self._database.transaction() as db:
+            existing = records.networks(db)
+            if any(state.config.name == config.name for state in existing):
+                raise ConflictError(f"network {config.name} exists already")
+            pools = ipam.fill(config, self._taken(existing, bridged=bridged), _machine(), bridged=bridged)
+            name = (options.bridge or f"br-{config.id[:12]}") if bridged else options.parent
+            state = NetworkState(config=config, pools=pools, bridge=name)
+            made_parent = False
+            if bridged:
+                self._make(db, state, first=not any(item.config.driver == "bridge" for item in existing))
+            else:
+                made_parent = bridge.make_vlan(self._socket(), name)
+            records.add_network(db, state, made_parent=made_parent)
+        return state
+
+    def remove(self, network: str) -> None:
+        """Remove a network; one that does not exist is an error.
+
+        Raises:
+            NotFoundError: There is no such network.
+            ConflictError: A container is still on it.
+        """
+        with self._database.transaction() as db:
+            state = leasing.network(db, network)
+            self._drop_stale(db, state)
+            holders = records.leases(db, "network", network)
+            if holders:
+                names = ", ".join(sorted(lease.name for lease in holders))
+                raise ConflictError(
+                    f"network {state.config.name} is in use by {names}", hint="remove those containers first"
+                )
+            delete_parent = records.forget_network(db, network)
+            if state.config.driver != "bridge":
+                if delete_parent:
+                    bridge.remove(self._socket(), state.bridge)
+                return
+            bridge.remove(self._socket(), state.bridge)
+            foreign.forget(self._commands(), state.bridge, self._table)
+            remaining = [item for item in records.networks(db) if item.config.driver == "bridge"]
+            if remaining:
+                self._change(db, firewall.remove_network(self._table, _filtered(state)))
+            else:
+                self._commands().run(firewall.remove_table(self._table))
+
+    def reconcile(self, live: Collection[str] | None = None) -> None:
+        """Make again what a reboot or somebody's `nft flush ruleset` took away.
+
+        Args:
+            live: Ids of containers that run; ports of all others are unpublished. None leaves them.
+        """
+        db = self._database.connection()
+        bridged = [state for state in records.networks(db) if state.config.driver == "bridge"]
+        dead = records.publishers(db) - set(live) if live is not None else set()
+        if not bridged and not dead:
+            return
+        present = links.names(self._socket())
+        missing = [state for state in bridged if state.bridge not in present]
+        if not missing and not dead and self._table_is_there():
+            return
+        with self._database.transaction() as writer:
+            for state in missing:
+                with contextlib.suppress(ConflictError):  # another process was faster
+                    self._make_bridge(state)
+            records.drop_ports(writer, sorted(dead))
+            self._replace(writer)
+
+    def _make(self, db: sqlite3.Connection, state: NetworkState, *, first: bool) -> None:
+        self._make_bridge(state)
+        try:
+            if first:
+                self._commands().run(firewall.whole(self._table, [_filtered(state)], []))
+            else:
+                self._change(db, firewall.add_network(self._table, _filtered(state)), upcoming=state)
+        except BaseException:
+            bridge.remove(self._socket(), state.bridge)
+            raise
+
+    def _make_bridge(self, state: NetworkState) -> None:
+        mtu = network_options.parse(state.config).mtu
+        bridge.make(self._socket(), state.bridge, state.pools, mtu, self._table)
+        foreign.allow(self._commands(), state.bridge, self._table)
+
+    def _taken(self, existing: Iterable[NetworkState], *, bridged: bool) -> tuple[ipam.Subnet, ...]:
+        taken = [ipaddress.ip_network(pool.subnet) for state in existing for pool in state.pools]
+        if bridged:
+            # A macvlan joins a network the host is on, so there only other networks of ours count.
+            taken += [
+                ipaddress.ip_network(text, strict=False) for text in links.host_networks(self._socket())
+            ]
+        return tuple(taken)
+
+    # -- addresses -----------------------------------------------------------------------------------------
+
+    def reserve(self, config: ContainerConfig, *, starting: bool = False) -> tuple[EndpointSetup, ...]:
+        """Addresses for a container on its networks, the same ones each time until `release`.
+
+        Args:
+            config: The container; its directory must exist, else its leases count as abandoned.
+            starting: Right before the start a wanted address must be free. Before that, another container
+                (one that is about to be replaced) may still hold it.
+
+        Raises:
+            NotFoundError: A network does not exist.
+            ConflictError: A wanted address is held, or a network is full.
+            EngineError: A wanted address or name makes no sense.
+        """
+        if config.network_mode != "bridge" or not config.attachments:
+            return ()
+        db = self._database.connection()
+        known = {lease.network for lease in records.leases(db, "container", config.id)}
+        if known == {attachment.network for attachment in config.attachments}:
+            return leasing.setups(db, config, self._table)
+        with self._database.transaction() as writer:
+            for attachment in config.attachments:
+                if attachment.network not in known:
+                    self._drop_stale(writer, leasing.network(writer, attachment.network))
+            leasing.lease(writer, config, starting=starting)
+            return leasing.setups(writer, config, self._table)
+
+    def release(self, container: str, network: str = "") -> None:
+        """Give a container's addresses back, on all networks or on one; its ports are unpublished too."""
+        if not network:
+            self.unpublish(container)
+        db = self._database.connection()
+        if records.leases(db, "container", container):
+            with self._database.transaction() as writer:
+                records.drop_leases(writer, container, network)
+
+    def _drop_stale(self, db: sqlite3.Connection, state: NetworkState) -> None:
+        """Forget leases of containers that were never finished, or removed behind our back."""
+        for lease in records.leases(db, "network", state.config.id):
+            if not self._paths.container(lease.container).is_dir():
+                records.drop_leases(db, lease.container)
+
+    # -- ports ---------------------------------------------------------------------------------------------
+
+    def check_ports(self, configs: Sequence[ContainerConfig], leaving: Collection[str] = ()) -> None:
+        """See whether all ports of a plan can be published, before anything of it starts.
+
+        Args:
+            configs: Containers that will start.
+            leaving: Containers that will be gone by then; their ports do not count as taken.
+
+        Raises:
+            ConflictError: A port is in use, or wanted twice; the message says by whom.
+        """
+        db = self._database.connection()
+        wanted: dict[tuple[str, str, int], str] = {}
+        for config in configs:
+            if config.network_mode != "bridge":
+                continue
+            for mapping in config.ports:
+                if not mapping.host_port or mapping.host_port_end > mapping.host_port:
+                    continue
+                for address in ports.addresses_of(mapping.host_ip):
+                    key = (mapping.protocol, address, mapping.host_port)
+                    if key in wanted:
+                        raise ConflictError(
+                            f"port {mapping.host_port}/{mapping.protocol} is published by both"
+                            f" {wanted[key]} and {config.name}",
+                            hint="publish another port",
+                            path=mapping.path,
+                        )
+                    wanted[key] = config.name
+                    holder, _ = records.publisher(db, mapping.protocol, mapping.host_port)
+                    if holder == config.id or holder in leaving:
+                        continue
+                    self._try_port(mapping, address)
+
+    def _try_port(self, mapping: PortMapping, address: str) -> None:
+        try:
+            probe = ports.open_socket(mapping.protocol, address, mapping.host_port, listen=False)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise ports.in_use(mapping, address, self._holder) from error
+            if mapping.host_ip or error.errno not in ports.NO_IPV6:
+                raise ports.refused(error, mapping, address, mapping.host_port) from error
+            return
+        if probe is not None:
+            probe.close()
+
+    def bind(self, config: ContainerConfig) -> ports.BoundPorts:
+        """Take a container's published ports with real sockets; the shim is to hold them.
+
+        Raises:
+            ConflictError: A port is in use; the message says by whom.
+            EngineError: An address is not this machine's, or the kernel refused.
+        """
+        if config.network_mode != "bridge" or not config.ports:
+            return ports.BoundPorts()
+        db = self._database.connection()
+        target = leasing.publishing_network(db, config)
+        if target is None:
+            return ports.BoundPorts()
+        return ports.bind(config.ports, network_options.parse(target).host_binding, self._holder)
+
+    def publish(
+        self,
+        container: str,
+        published: Sequence[PublishedPort],
+        setups: Sequence[EndpointSetup],
+        name: str = "",
+    ) -> None:
+        """Lead published ports to the container, in one transaction; what it published before is replaced.
+
+        Args:
+            container: Container id.
+            published: `BoundPorts.ports`.
+            setups: Its endpoints.
+            name: Its name, for messages about a port in use.
+        """
+        db = self._database.connection()
+        if not published and not records.translations(db, container):
+            return
+        items = translations(published, setups)
+        with self._database.transaction() as writer:
+            before = records.translations(writer, container)
+            records.drop_ports(writer, [container])
+            records.add_ports(writer, container, name or container[:12], items)
+            commands = firewall.unpublish(self._table, before) + firewall.publish(self._table, items)
+            self._change(writer, commands)
+        forget_flows({item.host_port for item in items if item.protocol == "udp"})
+
+    def unpublish(self, container: str) -> None:
+        """Stop leading its ports to a container."""
+        db = self._database.connection()
+        if not records.translations(db, container):
+            return
+        with self._database.transaction() as writer:
+            before = records.translations(writer, container)
+            records.drop_ports(writer, [container])
+            self._change(writer, firewall.unpublish(self._table, before))
+        forget_flows({item.host_port for item in before if item.protocol == "udp"})
+
+    def _holder(self, protocol: str, port: int) -> str:
+        _, name = records.publisher(self._database.connection(), protocol, port)
+        return f"container {name}" if name else ports.process_with(protocol, port)
+
+    @staticmethod
+    def host_gateway(setups: Sequence[EndpointSetup]) -> str:
+        """The host's address as a container with these endpoints sees it, or empty."""
+        for setup in sorted(setups, key=lambda setup: not setup.gateways):
+            if setup.gateway and setup.driver == "bridge":
+                return setup.gateway
+        return ""
+
+    # -- kernel --------------------------------------------------------------------------------------------
+
+    def _socket(self) -> socket.socket:
+        if self._netlink is None:
+            self._netlink = open_netlink()
+        return self._netlink
+
+    def _commands(self) -> Nftables:
+        if self._nft is None:
+            self._nft = Nftables()
+        return self._nft
+
+    def _table_is_there(self) -> bool:
+        try:
+            self._commands().run(f"list chain inet {self._table} forwarding")
+        except NftError:
+            return False
+        return True
+
+    def _change(self, db: sqlite3.Connection, commands: str, upcoming: NetworkState | None = None) -> None:
+        """Make a change; when kernel and records disagree, put everything back as the records say."""
+        try:
+            if commands:
+                self._commands().run(commands)
+        except NftError:
+            self._replace(db, upcoming)
+
+    def _replace(self, db: sqlite3.Connection, upcoming: NetworkState | None = None) -> None:
+        states = [state for state in records.networks(db) if state.config.driver == "bridge"]
+        if upcoming is not None:
+            states.append(upcoming)
+        networks = [_filtered(state) for state in states]
+        if networks:
+            self._commands().run(firewall.whole(self._table, networks, records.translations(db)))
+        else:
+            self._commands().run(firewall.remove_table(self._table))
+
+
+def translations(
+    published: Iterable[PublishedPort], setups: Iterable[EndpointSetup]
+) -> list[firewall.Translation]:
+    """The map elements for published ports; a port whose family the container lacks is left to the relay."""
+    ipv4, ipv6 = published_through(setups)
+    items = []
+    for port in published:
+        address = ipv6 if ":" in port.host_ip else ipv4
+        if address and port.host_ip != "::1":
+            items.append(
+                firewall.Translation(
+                    port.protocol, port.host_ip, port.host_port, address, port.container_port
+                )
+            )
+    return items
+
+
+def _filtered(state: NetworkState) -> firewall.FilteredNetwork:
+    options = network_options.parse(state.config)
+    return firewall.FilteredNetwork(
+        id=state.config.id,
+        bridge=state.bridge,
+        subnets=tuple(pool.subnet for pool in state.pools),
+        internal=state.config.internal,
+        icc=options.icc,
+        masquerade=options.masquerade,
+    )
+
+
+def _machine() -> str:
+    for path in ("/etc/machine-id", "/var/lib/dbus/machine-id", "/proc/sys/kernel/hostname"):
+        with contextlib.suppress(OSError), open(path, encoding="utf-8") as file:
+            text = file.read().strip()
+            if text:
+                return text
+    raise EngineError("this machine has neither a machine id nor a host name")
