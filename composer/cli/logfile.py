@@ -202,7 +202,7 @@ def parse_moment(text: str, now: float | None = None) -> str:
         return rfc3339(float(text))
     except ValueError:
         pass
-    seconds = _duration(text)
+    seconds = duration(text)
     if seconds is not None:
         return rfc3339(now - seconds)
     from datetime import UTC, datetime
@@ -216,7 +216,7 @@ def parse_moment(text: str, now: float | None = None) -> str:
     return rfc3339(moment.astimezone(UTC).timestamp())
 
 
-def _duration(text: str) -> float | None:
+def duration(text: str) -> float | None:
     """Seconds of a Go duration, or None."""
     total = 0.0
     rest = text

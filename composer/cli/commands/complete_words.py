@@ -40,7 +40,7 @@ def _names(kind: str, context: Context) -> set[str]:
     if kind == "images":
         from composer.images.store import Store
 
-        return {name for image in Store(context.paths).list() for name in image.repo_tags}
+        return {name for image in Store(context.paths).images() for name in image.repo_tags}
     from composer.spec import load
 
     options = context.options

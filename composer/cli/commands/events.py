@@ -1,0 +1,117 @@
+"""`composer events`: what happens to the project's containers, as it happens."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from composer.cli.context import Context
+    from composer.cli.follow import Change
+    from composer.cli.snapshot import Container
+
+HELP = "Print what happens to the project's containers"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("services", nargs="*", metavar="SERVICE", help="only these services")
+    parser.add_argument("--json", action="store_true", help="one JSON object per line")
+    parser.add_argument("--until", default="", metavar="TIME", help="end then: a moment, or 10m")
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    """Print until interrupted."""
+    from composer.cli.follow import Follower
+
+    end = _end(args.until)
+
+    def wanted(container: Container) -> bool:
+        return not args.services or container.service in args.services
+
+    with Follower(context.paths, context.project_name, wanted) as follower:
+        while end is None or time.time() < end:
+            for change in follower.changes(None if end is None else max(end - time.time(), 0)):
+                for action, attributes in actions(change):
+                    _print(context, change.container, action, attributes, as_json=args.json)
+    return 0
+
+
+def actions(change: Change) -> Iterator[tuple[str, dict[str, str]]]:
+    """The words of docker's event log for a change of state, with their attributes."""
+    now, before = change.container.state, change.before or {}
+    if change.kind == "appeared":
+        yield "create", {}
+        if change.container.status == "running":
+            yield "start", {}
+    elif change.kind == "removed":
+        yield "destroy", {}
+    elif change.kind == "state":
+        yield from _transition(before, now)
+
+
+def _transition(before: dict[str, Any], now: dict[str, Any]) -> Iterator[tuple[str, dict[str, str]]]:
+    old, new = before.get("status", "created"), now.get("status", "exited")
+    if now.get("name", "") != before.get("name", "") and before.get("name"):
+        yield "rename", {"oldName": before["name"]}
+    if now.get("oom_killed") and not before.get("oom_killed"):
+        yield "oom", {}
+    ran = old in ("running", "paused", "stopping")
+    restarted = now.get("started_at", 0) != before.get("started_at", 0) and ran
+    if (ran and new in ("exited", "dead", "restarting")) or restarted:
+        yield "die", {"exitCode": str(now.get("exit_code", 0))}
+    if (new in ("running", "paused") and not ran) or restarted:
+        yield "start", {}
+    if new == "paused" and old != "paused":
+        yield "pause", {}
+    if old == "paused" and new == "running":
+        yield "unpause", {}
+    if new == "exited" and now.get("stopped_by_user") and not before.get("stopped_by_user"):
+        yield "stop", {}
+    health = now.get("health", "none")
+    if health != before.get("health", "none") and health in ("healthy", "unhealthy"):
+        yield f"health_status: {health}", {}
+
+
+def _print(
+    context: Context, container: Container, action: str, attributes: dict[str, str], *, as_json: bool
+) -> None:
+    from composer.cli.render.units import rfc3339
+    from composer.cli.snapshot import PREFIX
+
+    labels = {key: value for key, value in container.labels.items() if not key.startswith(PREFIX)}
+    details = {"image": container.config.get("image", ""), "name": container.name, **labels, **attributes}
+    now = time.time()
+    if as_json:
+        record = {
+            "time": rfc3339(now),
+            "type": "container",
+            "service": container.service,
+            "id": container.id,
+            "action": action,
+            "attributes": details,
+        }
+        context.print(json.dumps(record, ensure_ascii=False))
+    else:
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now)) + f".{int(now % 1 * 1e6):06d}"
+        words = ", ".join(f"{key}={value}" for key, value in sorted(details.items()))
+        context.print(f"{stamp} container {action} {container.id} ({words})")
+    context.stdout.flush()
+
+
+def _end(text: str) -> float | None:
+    """The moment of `--until`; a duration counts from now on, since the past holds nothing to print."""
+    if not text:
+        return None
+    from datetime import datetime
+
+    from composer.cli.logfile import duration, parse_moment
+
+    length = duration(text)
+    if length is not None:
+        return time.time() + length
+    return datetime.fromisoformat(parse_moment(text)).timestamp()
