@@ -19,9 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Print the table; 1 when something is missing without which no container starts."""
-    from composer.app import examine_machine
+    from composer.namespaces.check import examine
 
-    findings = examine_machine(context.paths)
+    findings = examine(context.paths.root)
     failed = any(finding.verdict == "missing" for finding in findings)
     if args.format == "json":
         import json

@@ -1,0 +1,54 @@
+"""`composer system check` tells the truth about this machine, and about a poorer one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.support.home import Home
+
+pytestmark = pytest.mark.root
+
+
+def test_this_machine_can_run_containers(composer_home: Home) -> None:
+    done = composer_home.run("system", "check", "--format", "json")
+    findings = {row["what"]: row for row in done.json()}
+    assert {"privileges", "kernel", "overlay", "nftables", "cgroup", "seccomp"} <= set(findings)
+    assert all(findings[what]["verdict"] == "ok" for what in ("privileges", "kernel", "overlay", "nftables"))
+
+
+def test_probing_leaves_nothing(composer_home: Home) -> None:
+    def links() -> str:
+        return subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
+
+    composer_home.run("system", "check")
+    assert "probe" not in links()
+    tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
+    assert "probe" not in tables
+
+
+def as_weaker(home: Home, *restriction: str) -> dict[str, dict[str, str]]:
+    done = subprocess.run(
+        ["setpriv", *restriction, "--", *home.command("system", "check", "--format", "json")],
+        env=home.environ(), cwd="/", capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert done.stderr == ""
+    return {row["what"]: row for row in json.loads(done.stdout)}
+
+
+def test_root_without_capabilities_is_told(composer_home: Home) -> None:
+    findings = as_weaker(composer_home, "--bounding-set=-sys_admin,-net_admin", "--inh-caps=-all")
+    assert findings["privileges"]["verdict"] == "missing"
+    assert "SYS_ADMIN" in findings["privileges"]["found"]
+    assert findings["unshare"]["verdict"] == "missing"
+
+
+def test_other_users_are_told_to_become_root(composer_home: Home) -> None:
+    composer_home.directory.chmod(0o755)
+    findings = as_weaker(composer_home, "--reuid=65534", "--regid=65534", "--clear-groups")
+    assert findings["privileges"]["remedy"].startswith("run composer as root")
