@@ -21,6 +21,24 @@ ContainerStatus: TypeAlias = Literal[
 ]
 HealthStatus: TypeAlias = Literal["none", "starting", "healthy", "unhealthy"]
 RestartName: TypeAlias = Literal["no", "always", "on-failure", "unless-stopped"]
+DEFAULT_CAPABILITIES = (
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "NET_BIND_SERVICE",
+    "NET_RAW",
+    "SYS_CHROOT",
+    "MKNOD",
+    "AUDIT_WRITE",
+    "SETFCAP",
+)
+"""What a container gets that does not ask for more or less (a80425fb), see capabilities(7)."""
+
 MountType: TypeAlias = Literal["bind", "volume", "tmpfs", "image", "content"]
 
 

@@ -108,7 +108,7 @@ def copy_origin(dockerfile: Dockerfile, stage: Stage, name: str, contexts: Mappi
     key = context_key(name, contexts)
     if key:
         return Origin("context", name=key)
-    if any(other.name == lowered for other in dockerfile.stages):
+    if lowered in dockerfile.names:
         own = stage.name == lowered
         raise BuildError(
             f"stage {name!r} copies from itself" if own else f"stage {name!r} is defined later",
@@ -179,7 +179,7 @@ def stage_inputs(dockerfile: Dockerfile, stage: Stage, globals_: GlobalArguments
 
 
 def _earlier(dockerfile: Dockerfile, name: str, before: int) -> int | None:
-    for stage in reversed(dockerfile.stages[:before]):
-        if stage.name and stage.name == name:
-            return stage.index
+    for index in reversed(dockerfile.names.get(name, ())):
+        if index < before:
+            return index
     return None

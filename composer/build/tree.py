@@ -76,6 +76,10 @@ class DirectoryTree:
             self._names[path] = names
         return names
 
+    def hides_something(self, path: str) -> bool:
+        """Whether the ignore rules may exclude anything below *path*."""
+        return bool(self._ignore) and os.path.isdir(self.host_path(path))
+
     def _excluded(self, path: str, found: os.stat_result) -> bool:
         if not self._ignore.verdict(self._state(path)):
             return False

@@ -18,9 +18,7 @@ from composer.build.tree import LayeredTree, resolve
 from composer.errors import BuildError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from composer.build.modes import Mode
+    from collections.abc import Mapping, Sequence
 
 _CHUNK = 1 << 30
 _DROPPED_XATTRS = ("trusted.overlay.", "user.overlay.", "security.selinux")
@@ -156,7 +154,7 @@ class UpperDirectory:
         self._times[path] = (found.st_mtime_ns, found.st_mtime_ns)
 
     def add_entry(
-        self, path: str, source: str, found: os.stat_result, owner: Owner, mode: Mode, *, xattrs: bool
+        self, path: str, source: str, found: os.stat_result, owner: Owner, mode: int, *, xattrs: bool
     ) -> None:
         """Copy what is no directory, from *source* on this machine, replacing a file or link of that name.
 
@@ -180,7 +178,7 @@ class UpperDirectory:
             raise BuildError(f"{source} is a socket, which an image cannot hold")
         if found.st_nlink > 1:
             self._links[key] = host
-        self._finish(host, owner, None if stat.S_ISLNK(found.st_mode) else mode.apply(found.st_mode))
+        self._finish(host, owner, None if stat.S_ISLNK(found.st_mode) else mode)
         if xattrs:
             copy_xattrs(source, host)
         self._set_times(host, found.st_mtime_ns)
@@ -205,6 +203,58 @@ class UpperDirectory:
             BuildError: A directory of that name is there.
         """
         return self._place(path)
+
+    def finish(
+        self,
+        host: str,
+        owner: Owner,
+        mode: int | None,
+        mtime: int,
+        xattrs: Mapping[bytes, bytes] | None = None,
+    ) -> None:
+        """Owner, mode, extended attributes and time (nanoseconds) of something that `place` made room for."""
+        self._finish(host, owner, mode)
+        for name, value in (xattrs or {}).items():
+            if not os.fsdecode(name).startswith(_DROPPED_XATTRS):
+                os.setxattr(host, name, value, follow_symlinks=False)
+        self._set_times(host, mtime)
+
+    def replace_with_directory(self, path: str) -> None:
+        """Put a directory where a file or link is."""
+        host = f"{self.path}/{path}"
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(host)
+        os.mkdir(host)
+
+    def set_directory(self, path: str, owner: Owner, mode: int) -> None:
+        """Give a directory of the layer other metadata."""
+        host = f"{self.path}/{path}"
+        os.chown(host, owner.uid, owner.gid)
+        os.chmod(host, mode)
+
+    def set_directory_time(self, path: str, mtime: int) -> None:
+        """Its time (nanoseconds), set when the layer is closed."""
+        self._times[path] = (mtime, mtime)
+
+    def add_hard_link(self, path: str, target: str) -> None:
+        """Make *path* one more name of *target*, which is copied up when the image below has it.
+
+        Raises:
+            BuildError: There is no such target, or it is a directory.
+        """
+        found = self.merged.lstat(target)
+        if found is None or stat.S_ISDIR(found.st_mode):
+            raise BuildError(f"hard link /{path} has no target /{target}")
+        if not os.path.lexists(f"{self.path}/{target}"):
+            self.add_entry(
+                target,
+                self._lower.host_path(target),
+                found,
+                Owner(found.st_uid, found.st_gid),
+                stat.S_IMODE(found.st_mode),
+                xattrs=True,
+            )
+        os.link(f"{self.path}/{target}", self._place(path), follow_symlinks=False)
 
     def forget_links(self) -> None:
         """Hard links are kept within one source only."""

@@ -30,11 +30,13 @@ class Dockerfile:
         source: As written.
         arguments: ARGs before the first FROM.
         stages: In order.
+        names: Stage name -> indices of the stages that have it, in order.
     """
 
     source: Source
     arguments: tuple[ins.Arg, ...]
     stages: tuple[ins.Stage, ...]
+    names: Mapping[str, tuple[int, ...]]
 
     def location(self, line: int) -> Location:
         """A place in this file."""
@@ -64,10 +66,15 @@ def parse(text: str, file: str = "Dockerfile") -> Dockerfile:
                 hint="begin with FROM; only ARG may come before it",
                 where=Location(file, node.first_line),
             )
+    names: dict[str, tuple[int, ...]] = {}
+    for index, (start, _) in enumerate(stages):
+        if start.name:
+            names[start.name] = (*names.get(start.name, ()), index)
     return Dockerfile(
         source,
         tuple(arguments),
         tuple(ins.Stage(index, start, tuple(rest)) for index, (start, rest) in enumerate(stages)),
+        names,
     )
 
 

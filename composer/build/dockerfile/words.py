@@ -19,6 +19,10 @@ _SPECIAL = "@*#?-$!0"
 """One-character names; a Dockerfile never sets them."""
 
 
+MAX_RESULT = 1 << 20
+"""Characters that one text may become; variables that double each other would fill the memory."""
+
+
 class WordError(BuildError):
     """Quotes or braces do not match, a substitution is unknown, or `${name:?}` found nothing."""
 
@@ -114,6 +118,7 @@ class _Scanner:
         self.raw_quotes = raw_quotes
         self.keep_unset = keep_unset
         self.raw = False
+        self.produced = 0
         self.unset: list[str] = []
 
     def peek(self) -> str:
@@ -153,6 +158,9 @@ class _Scanner:
                 value = self.take()
                 words.add(value)
             result.append(value)
+            self.produced += len(value)
+            if self.produced > MAX_RESULT:
+                raise WordError(f"a text grows beyond {MAX_RESULT} characters by its variables")
         if stop:
             raise WordError(f"syntax error: {stop!r} is missing at the end of {self.text!r}")
         return "".join(result), words.finish()
