@@ -65,7 +65,18 @@ class LegacyCgroup(Cgroup):
         return warnings
 
     def directory_fd(self) -> int:
-        return -1
+        if not self._unified:
+            return -1
+        return os.open(self._unified, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def procs_fds(self) -> list[int]:
+        """Open `tasks` of each v1 hierarchy; the unified one is what the child is born in.
+
+        A single thread that moves itself takes no lock on all thread groups. Moving a process by cgroup.procs
+        waits 6 to 15 ms for an RCU grace period.
+        """
+        mounts = dict.fromkeys(self._layout.controllers.values())
+        return [os.open(f"{mount}{self.path}/tasks", os.O_WRONLY | os.O_CLOEXEC) for mount in mounts]
 
     def directories(self) -> list[str]:
         return [mount + self.path for mount in self._layout.hierarchies]

@@ -1,0 +1,451 @@
+"""`NamespaceEngine`: what `composer.engine.Engine` asks for, done with zygote, shims, networks and volumes.
+
+Everything that lasts is on disk or in a shim; this object can vanish at any moment, and the next one finds
+all containers again. Work that takes less than some milliseconds is done on the event loop.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from composer.engine import EngineEvent
+from composer.errors import ConflictError, EngineError, NotFoundError
+from composer.namespaces import links, starting
+from composer.namespaces.cgroups import open_cgroup
+from composer.namespaces.executing import execute
+from composer.namespaces.launch import cgroup_path
+from composer.namespaces.network.manager import NetworkManager
+from composer.namespaces.shim.state import ACTIVE
+from composer.namespaces.signals import signal_number
+from composer.namespaces.stats import read_stats
+from composer.namespaces.steps import NamespaceStep
+from composer.namespaces.store import ContainerStore, state_from
+from composer.namespaces.supervision import Supervisor
+from composer.namespaces.volumes import VolumeManager
+from composer.namespaces.zygote_client import Zygote
+from composer.state.files import write_json
+from composer.values import to_json
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from anyio.abc import TaskGroup
+
+    from composer.engine import (
+        Attachment,
+        ContainerConfig,
+        ContainerState,
+        NetworkConfig,
+        NetworkState,
+        Process,
+        Stats,
+        VolumeConfig,
+        VolumeState,
+    )
+    from composer.namespaces.links import ShimLink
+    from composer.state.paths import Paths
+
+_KILL_WAIT = 10.0
+_EVENT_BUFFER = 10_000
+
+
+class NamespaceEngine:
+    """Containers of one installation. Make it with `open_engine`."""
+
+    def __init__(self, paths: Paths, tasks: TaskGroup, respawn: Sequence[str]) -> None:
+        self.paths = paths
+        self.respawn = tuple(respawn)
+        self.store = ContainerStore(paths)
+        self.zygote = Zygote()
+        self.network_manager = NetworkManager(paths)
+        self.volume_manager = VolumeManager(paths)
+        self._tasks = tasks
+        self._links: dict[str, ShimLink] = {}
+        self._listeners: list[tuple[Callable[[EngineEvent], bool], Any]] = []
+        self._supervisor = Supervisor(self, tasks)
+
+    # -- containers ----------------------------------------------------------------------------------------
+
+    async def containers(self, project: str | None = None) -> Sequence[ContainerState]:
+        """See `Engine.containers`."""
+        return self.store.states(project)
+
+    async def create(self, config: ContainerConfig) -> ContainerState:
+        """See `Engine.create`."""
+        if not config.created:
+            config = replace(config, created=time.time())
+        starting.check(config, self.paths)
+        self.store.create(config)
+        try:
+            self.network_manager.reserve(config)
+        except BaseException:
+            self.store.remove(config.id, config.name)
+            raise
+        state = self.store.state(config.id)
+        self.publish_event("create", state)
+        return state
+
+    async def start(self, container_id: str) -> ContainerState:
+        """See `Engine.start`."""
+        self._supervisor.forget(container_id)
+        state = self.store.state(container_id)
+        if state.status in ("running", "paused", "restarting", "stopping"):
+            if state.status == "restarting":
+                raise ConflictError(f"container {state.name} is about to be restarted by its policy")
+            return state
+        await self._settled(container_id)
+        return await starting.start(self, state.config)
+
+    async def stop(self, container_id: str, *, timeout: float | None = None) -> ContainerState:  # noqa: ASYNC109
+        """See `Engine.stop`."""
+        self._supervisor.forget(container_id)
+        state = self.store.state(container_id)
+        if state.status not in ACTIVE:
+            self.store.write_stopped(container_id, stopped_by_user=True)
+            return self.store.state(container_id)
+        link = self.link(container_id)
+        try:
+            await link.request("stop", timeout=timeout)
+        except EngineError:
+            if not link.closed:
+                raise
+        state = self.store.state(container_id)
+        self.publish_event("stop", state)
+        return state
+
+    async def kill(self, container_id: str, signal: str = "SIGKILL") -> None:
+        """See `Engine.kill`."""
+        number = signal_number(signal)
+        state = self.store.state(container_id)
+        if state.status not in ACTIVE:
+            raise ConflictError(f"container {state.name} is not running")
+        await self.link(container_id).request("signal", signal=number)
+
+    async def pause(self, container_id: str) -> None:
+        """See `Engine.pause`."""
+        await self._running_link(container_id).request("pause")
+
+    async def unpause(self, container_id: str) -> None:
+        """See `Engine.unpause`."""
+        await self._running_link(container_id).request("unpause")
+
+    async def rename(self, container_id: str, name: str) -> None:
+        """See `Engine.rename`."""
+        self.store.rename(container_id, name)
+        state = self.store.state(container_id)
+        if state.status in ACTIVE:
+            await self.link(container_id).request("rename", name=name)
+        self.publish_event("rename", self.store.state(container_id))
+
+    async def remove(self, container_id: str, *, force: bool = False, volumes: bool = False) -> None:
+        """See `Engine.remove`."""
+        self._supervisor.forget(container_id)
+        state = self.store.state(container_id)
+        if state.status in ACTIVE:
+            if not force:
+                raise ConflictError(
+                    f"container {state.name} is {state.status}", hint="stop it first, or force the removal"
+                )
+            await self.stop(container_id, timeout=0)
+        await self._settled(container_id)
+        self.clean_up(state.config)
+        self.network_manager.release(container_id)
+        await anyio.to_thread.run_sync(self.store.remove, container_id, state.config.name)
+        self.publish_event("destroy", state)
+        if volumes:
+            self._remove_anonymous(state.config)
+
+    def _remove_anonymous(self, config: ContainerConfig) -> None:
+        used = {mount.source for other in self.store.ids() for mount in self.store.config(other).mounts}
+        for mount in config.mounts:
+            if mount.type != "volume" or mount.source in used:
+                continue
+            try:
+                if self.volume_manager.get(mount.source).config.anonymous:
+                    self.volume_manager.remove(mount.source)
+            except NotFoundError:
+                continue
+
+    async def wait(self, container_id: str) -> ContainerState:
+        """See `Engine.wait`."""
+        async with self._listening(lambda event: event.container == container_id) as events:
+            state = self.store.state(container_id)
+            if state.status not in ACTIVE or self._supervisor.will_restart(container_id):
+                if state.status not in ACTIVE and not self._supervisor.will_restart(container_id):
+                    return state
+            else:
+                self.link(container_id)
+            async for event in events:
+                found: ContainerState = event.state
+                if found.status not in ACTIVE and not self._supervisor.will_restart(container_id):
+                    return found
+        raise EngineError("the engine was closed")
+
+    async def execute(
+        self,
+        container_id: str,
+        process: Process,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> tuple[int, bytes]:
+        """See `Engine.execute`."""
+        return await execute(self._running_link(container_id), process, timeout)
+
+    async def stats(self, container_id: str) -> Stats:
+        """See `Engine.stats`."""
+        state = self.store.state(container_id)
+        return read_stats(state, cgroup_path(state.config, self.paths))
+
+    # -- networks ------------------------------------------------------------------------------------------
+
+    async def connect(self, container_id: str, attachment: Attachment) -> None:
+        """See `Engine.connect`."""
+        config = self.store.config(container_id)
+        if any(present.network == attachment.network for present in config.attachments):
+            raise ConflictError(f"container {config.name} is on this network already")
+        config = replace(config, attachments=(*config.attachments, attachment))
+        setups = self.network_manager.reserve(config, starting=True)
+        setup = next(entry for entry in setups if entry.network == attachment.network)
+        try:
+            if self.store.state(container_id).status in ACTIVE:
+                link = self.link(container_id)
+                await link.request("connect", setup=setup.to_dict(), endpoint=to_json(setup.endpoint()))
+        except BaseException:
+            self.network_manager.release(container_id, attachment.network)
+            raise
+        self._write_config(config)
+
+    async def disconnect(self, container_id: str, network: str) -> None:
+        """See `Engine.disconnect`."""
+        config = self.store.config(container_id)
+        if self.store.state(container_id).status in ACTIVE:
+            await self.link(container_id).request("disconnect", network=network)
+        self.network_manager.release(container_id, network)
+        kept = tuple(entry for entry in config.attachments if entry.network != network)
+        self._write_config(replace(config, attachments=kept))
+
+    def _write_config(self, config: ContainerConfig) -> None:
+        write_json(self.paths.container(config.id) / "config.json", to_json(config), mode=0o600)
+
+    async def networks(self, project: str | None = None) -> Sequence[NetworkState]:
+        """See `Engine.networks`."""
+        return self.network_manager.list(project)
+
+    async def create_network(self, config: NetworkConfig) -> NetworkState:
+        """See `Engine.create_network`."""
+        return self.network_manager.create(config)
+
+    async def remove_network(self, network_id: str) -> None:
+        """See `Engine.remove_network`."""
+        self.network_manager.remove(network_id)
+
+    async def dns_sockets(self, container_id: str) -> tuple[int, int] | None:
+        """The sockets on which a running container asks for names (UDP, TCP), for a resolver to own."""
+        _, dns, ports = await self._held(container_id)
+        for fd in ports:
+            os.close(fd)
+        return (dns[0], dns[1]) if dns else None
+
+    async def port_sockets(self, container_id: str) -> tuple[list[dict[str, Any]], list[int]] | None:
+        """The sockets that hold a running container's published ports, and which ports they are."""
+        held, dns, ports = await self._held(container_id)
+        for fd in dns:
+            os.close(fd)
+        return (held, ports) if ports else None
+
+    async def _held(self, container_id: str) -> tuple[list[dict[str, Any]], list[int], list[int]]:
+        answer, fds = await self._running_link(container_id).request("held")
+        return answer["ports"], fds[: answer["dns"]], fds[answer["dns"] :]
+
+    # -- volumes -------------------------------------------------------------------------------------------
+
+    async def volumes(self, project: str | None = None) -> Sequence[VolumeState]:
+        """See `Engine.volumes`."""
+        return self.volume_manager.list(project)
+
+    async def create_volume(self, config: VolumeConfig) -> VolumeState:
+        """See `Engine.create_volume`."""
+        return self.volume_manager.create(config)
+
+    async def remove_volume(self, name: str) -> None:
+        """See `Engine.remove_volume`."""
+        for container_id in self.store.ids():
+            try:
+                config = self.store.config(container_id)
+            except NotFoundError:
+                continue
+            if any(mount.type == "volume" and mount.source == name for mount in config.mounts):
+                raise ConflictError(f"volume {name} is in use by container {config.name}")
+        await anyio.to_thread.run_sync(self.volume_manager.remove, name)
+
+    # -- events --------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def events(self, project: str) -> AsyncIterator[AsyncIterator[EngineEvent]]:
+        """See `Engine.events`."""
+        async with self._listening(lambda event: event.state.config.project == project) as events:
+            for state in self.store.states(project):
+                if state.status in ACTIVE:
+                    self.link(state.id)
+                else:
+                    self._supervisor.adopt(state)
+            yield events
+
+    @asynccontextmanager
+    async def _listening(self, wanted: Any) -> AsyncIterator[Any]:
+        send, receive = anyio.create_memory_object_stream[EngineEvent](_EVENT_BUFFER)
+        entry = (wanted, send)
+        self._listeners.append(entry)
+        try:
+            yield receive
+        finally:
+            self._listeners.remove(entry)
+            send.close()
+            receive.close()
+
+    def publish_event(self, action: str, state: ContainerState, when: float = 0.0) -> None:
+        """Tell everybody who listens; one that does not read loses events rather than memory."""
+        event = EngineEvent(state.id, action, state, when or time.time())
+        for wanted, stream in list(self._listeners):
+            if wanted(event):
+                try:
+                    stream.send_nowait(event)
+                except anyio.WouldBlock:
+                    continue
+
+    # -- steps ---------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def step(self, config: ContainerConfig) -> AsyncIterator[NamespaceStep]:
+        """See `Engine.step`."""
+        step = NamespaceStep(self, config)
+        try:
+            step.prepare()
+            yield step
+        finally:
+            with anyio.CancelScope(shield=True):
+                await step.clean()
+
+    # -- links to shims ------------------------------------------------------------------------------------
+
+    def link(self, container_id: str) -> ShimLink:
+        """The connection to a container's shim, made when there is none.
+
+        Raises:
+            ConflictError: There is no shim.
+        """
+        present = self._links.get(container_id)
+        if present is not None and not present.closed:
+            return present
+        sock = links.connect(self.paths.container_run(container_id))
+        if sock is None:
+            state = self.store.state(container_id)
+            raise ConflictError(f"container {state.name} is not running")
+        link = self.add_link(container_id, sock)
+        sock.send(b'{"op":"subscribe","agent":true}')
+        return link
+
+    def add_link(self, container_id: str, sock: Any) -> ShimLink:
+        """Serve the connection *sock* until its shim ends."""
+        link = links.ShimLink(
+            container_id,
+            sock,
+            lambda action, values, when: self._event(container_id, action, values, when),
+            self._link_ended,
+        )
+        self._links[container_id] = link
+        self._tasks.start_soon(link.serve)
+        return link
+
+    def _running_link(self, container_id: str) -> ShimLink:
+        state = self.store.state(container_id)
+        if state.status not in ACTIVE:
+            raise ConflictError(f"container {state.name} is not running")
+        return self.link(container_id)
+
+    def _event(self, container_id: str, action: str, values: dict[str, Any], when: float) -> None:
+        try:
+            state = state_from(values, self.store.config(container_id))
+        except NotFoundError:
+            return
+        if action == "die" and state.status == "exited":
+            self.network_manager.unpublish(container_id)
+            if state.config.auto_remove:
+                self._tasks.start_soon(self._remove_quietly, container_id)
+        self.publish_event(action, state, when)
+
+    async def _remove_quietly(self, container_id: str) -> None:
+        try:
+            await self.remove(container_id, volumes=True)
+        except NotFoundError:
+            return
+
+    def _link_ended(self, link: ShimLink) -> None:
+        if self._links.get(link.container_id) is link:
+            del self._links[link.container_id]
+        over = not link.state or link.state.get("shim", {}).get("over")
+        if not over:
+            self._supervisor.shim_lost(link.container_id)
+
+    async def _settled(self, container_id: str) -> None:
+        """Wait until a shim that is about to end has given everything back."""
+        link = self._links.get(container_id)
+        if link is not None and not link.closed:
+            with anyio.move_on_after(_KILL_WAIT):
+                await link.ended()
+
+    def clean_up(self, config: ContainerConfig) -> None:
+        """Remove what a killed shim left in the kernel: processes, cgroup, host ends of links."""
+        group = open_cgroup(cgroup_path(config, self.paths))
+        if any(os.path.isdir(directory) for directory in group.directories()):
+            try:
+                group.kill()
+                group.remove()
+            except OSError as error:
+                raise EngineError(f"container {config.name} cannot be cleaned up: {error}") from error
+        parent = os.path.dirname(group.path)
+        for directory in open_cgroup(parent).directories():
+            try:
+                os.rmdir(directory)
+            except OSError:
+                continue  # other containers of the project are in it
+
+    def say_bye(self) -> None:
+        """The engine is closed on purpose: shims shall not call another agent."""
+        for link in self._links.values():
+            link.say_bye()
+
+
+@asynccontextmanager
+async def open_engine(paths: Paths, *, respawn: Sequence[str] = ()) -> AsyncIterator[NamespaceEngine]:
+    """An engine on *paths*; containers go on when it is closed.
+
+    Args:
+        paths: Where this installation lives.
+        respawn: Command that starts an agent; a shim that lost its agent runs it with its project's name.
+
+    Raises:
+        UnsupportedError: No root privileges.
+    """
+    try:
+        async with anyio.create_task_group() as tasks:
+            engine = NamespaceEngine(paths, tasks, respawn)
+            engine.zygote.start()
+            try:
+                yield engine
+            finally:
+                engine.say_bye()
+                tasks.cancel_scope.cancel()
+                engine.zygote.close()
+                engine.network_manager.close()
+    except BaseExceptionGroup as group:
+        # One failure is the caller's own: give it back as it was raised.
+        if len(group.exceptions) == 1:
+            raise group.exceptions[0] from None
+        raise

@@ -1,0 +1,1 @@
+"""Thin wrappers around system calls: constants, one function per call, one error. Nothing here decides."""

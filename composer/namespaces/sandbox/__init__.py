@@ -1,0 +1,1 @@
+"""What makes a process a container: root file system, mounts, identity, privileges, filter."""

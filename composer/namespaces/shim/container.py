@@ -1,0 +1,347 @@
+"""The life of one container: start, output, end, restart by policy, and how it is taken down.
+
+States are those of `engine.ContainerStatus`. Whoever asked for the start hears first whether it happened.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from composer.namespaces.cgroups import open_cgroup
+from composer.namespaces.cgroups.devices import DEFAULT_RULES
+from composer.namespaces.kernel import constants as c
+from composer.namespaces.kernel import syscalls as sys_
+from composer.namespaces.kernel.errors import KernelError, LaunchError, describe
+from composer.namespaces.network import endpoint
+from composer.namespaces.network.netlink import open_netlink
+from composer.namespaces.shim import log, runner
+from composer.namespaces.shim.probe import Prober
+from composer.namespaces.shim.state import StateFile, start_time
+from composer.namespaces.shim.streams import Streams
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+    from typing import Any
+
+    from composer.namespaces.shim.loop import Loop, Timer
+
+FIRST_DELAY = 0.1
+LONGEST_DELAY = 60.0
+LONG_RUN = 10.0
+DRAIN = 1.0
+
+
+class Container:
+    """One container and everything the shim holds for it.
+
+    Args:
+        loop: The shim's loop.
+        launch: The launch document.
+        tell: Called with the action's name after each change of state.
+    """
+
+    def __init__(self, loop: Loop, launch: dict[str, Any], tell: Callable[[str], None]) -> None:
+        self.loop = loop
+        self.launch = launch
+        self.cgroup = open_cgroup(launch["cgroup"]["path"])
+        self.state = StateFile(launch["run"], launch["directory"], launch["state"])
+        self.setups: list[dict[str, Any]] = launch["network"]["setups"]
+        self.dns: tuple[socket.socket, socket.socket] | None = None
+        self.init: runner.Running | None = None
+        self.warnings: list[str] = []
+        self._tell = tell
+        self._host_network = -1
+        self._netlink: socket.socket | None = None
+        self._log = log.from_config(f"{launch['directory']}/container.log", launch["log"])
+        self.streams = Streams(loop, self._log)
+        check = launch["healthcheck"]
+        self._prober = Prober(loop, self, check) if check else None
+        self._delay = FIRST_DELAY
+        self._started = 0.0
+        self._oom_before = 0
+        self._restart_timer: Timer | None = None
+        self._kill_timer: Timer | None = None
+        self._stop_waiters: list[Callable[[], None]] = []
+        self.over = False
+
+    def start_first(self) -> None:
+        """Make network and cgroup, then start the command.
+
+        Raises:
+            LaunchError: See `runner.start_init`; whatever was made is removed again.
+        """
+        try:
+            self._make_network()
+            self.cgroup.create()
+            resources = self.launch["cgroup"]["resources"]
+            devices = resources.pop("devices")
+            self.warnings = self.cgroup.apply(resources, [*DEFAULT_RULES, *devices])
+            self._start()
+        except BaseException:
+            self._release()
+            raise
+
+    def _make_network(self) -> None:
+        network = self.launch["network"]
+        self._host_network = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        if network["namespace"]:
+            runner.join(network["namespace"], c.CLONE_NEWNET)
+        elif network["own"]:
+            self._netlink = open_netlink()
+            sys_.unshare(c.CLONE_NEWNET)
+            endpoint.setup_endpoints(self.setups, self._netlink)
+            if network["dns"]:
+                self.dns = endpoint.dns_sockets()
+
+    def _start(self) -> None:
+        process = self.launch["process"]
+        stdio = [] if process["terminal"] else self.streams.make_pipes(stdin=process["stdin_open"])
+        try:
+            init = runner.start_init(self.launch, self.cgroup, stdio)
+        except BaseException:
+            self.streams.close()
+            raise
+        self.init = init
+        if process["terminal"]:
+            self.streams.take_master(init.master)
+        self.loop.watch(init.pidfd, lambda _: self._ended())
+        self._started = time.monotonic()
+        self._oom_before = self.cgroup.oom_kills()
+        self.state.values["shim"]["init"] = [init.pid, start_time(init.pid)]
+        self.state.update(
+            status="running",
+            pid=init.pid,
+            started_at=time.time(),
+            exit_code=0,
+            oom_killed=False,
+            error="",
+            health="starting" if self._prober else "none",
+            failing_streak=0,
+        )
+        self._tell("start")
+        if self._prober:
+            self._prober.start()
+
+    def clone_exec(self, process: dict[str, Any], stdio: list[int]) -> runner.Running:
+        """Start a command in the running container; *stdio* is closed here.
+
+        Raises:
+            LaunchError: The container does not run, or is paused.
+        """
+        status = self.state["status"]
+        if self.init is None or status not in ("running", "stopping"):
+            for fd in stdio:
+                os.close(fd)
+            words = "is paused" if status == "paused" else "is not running"
+            raise LaunchError(f"container {self.state['name']} {words}", kind="conflict")
+        return runner.start_exec(self.launch, process, self.init.pidfd, self.init.pid, self.cgroup, stdio)
+
+    def health_changed(self, health: str, streak: int, output: str) -> None:
+        """The prober's verdict; told to everybody when it differs from the last."""
+        before = self.state["health"]
+        if (health, streak, output) == (before, self.state["failing_streak"], self.state["health_log"]):
+            return
+        self.state.update(health=health, failing_streak=streak, health_log=output)
+        if health != before:
+            self._tell("health_status")
+
+    def signal(self, number: int) -> None:
+        """Send a signal to pid 1.
+
+        Raises:
+            LaunchError: It does not run.
+        """
+        if self.init is None:
+            if number == 9 and self._restart_timer:
+                self._cancel_restart()
+                return
+            raise LaunchError(f"container {self.state['name']} is not running", kind="conflict")
+        sys_.pidfd_send_signal(self.init.pidfd, number)
+
+    def stop(self, timeout: float | None, done: Callable[[], None]) -> None:
+        """Stop it for good: signal, grace, kill of all that is left; *done* is called when it is over."""
+        self._stop_waiters.append(done)
+        self.state.values["stopped_by_user"] = True
+        if self.init is None:
+            self._cancel_restart()
+            return
+        if self.state["status"] == "paused":
+            self.cgroup.thaw()
+        self.state.update(status="stopping")
+        grace = self.launch["stop_timeout"] if timeout is None else timeout
+        try:
+            sys_.pidfd_send_signal(self.init.pidfd, self.launch["stop_signal"])
+        except OSError:
+            return  # it has ended by itself; the loop is about to learn it
+        if self._kill_timer:
+            self._kill_timer.cancel()
+        if grace >= 0:
+            self._kill_timer = self.loop.call_later(grace, self.kill_all)
+
+    def kill_all(self) -> None:
+        """SIGKILL to everything in the container's cgroup."""
+        if self.init is not None:
+            try:
+                sys_.pidfd_send_signal(self.init.pidfd, 9)
+            except OSError:
+                pass
+        self.cgroup.kill()
+
+    def pause(self) -> None:
+        """Freeze it."""
+        if self.state["status"] != "running":
+            raise LaunchError(f"container {self.state['name']} is not running", kind="conflict")
+        if self._prober:
+            self._prober.stop()
+        self.cgroup.freeze()
+        self.state.update(status="paused")
+        self._tell("pause")
+
+    def unpause(self) -> None:
+        """Thaw it."""
+        if self.state["status"] != "paused":
+            raise LaunchError(f"container {self.state['name']} is not paused", kind="conflict")
+        self.cgroup.thaw()
+        self.state.update(status="running")
+        if self._prober:
+            self._prober.start()
+        self._tell("unpause")
+
+    def connect(self, setup: dict[str, Any], described: dict[str, Any]) -> None:
+        """Join a further network."""
+        if self._netlink is None:
+            raise LaunchError("a container with a shared network cannot join another", kind="conflict")
+        endpoint.setup_endpoints([setup], self._netlink)
+        self.setups.append(setup)
+        self.state.update(endpoints=[*self.state["endpoints"], described])
+        self._tell("connect")
+
+    def disconnect(self, network: str) -> None:
+        """Leave a network."""
+        gone = [setup for setup in self.setups if setup["network"] == network]
+        for setup in gone:
+            if self._netlink is not None:
+                endpoint.remove_endpoint(setup, self._netlink)
+            self.setups.remove(setup)
+        if gone and self.setups:
+            try:
+                endpoint.set_gateways(self.setups)
+            except OSError:
+                pass  # the remaining networks give no default route, or it is in force already
+        self.state.update(
+            endpoints=[entry for entry in self.state["endpoints"] if entry["network"] != network]
+        )
+        self._tell("disconnect")
+
+    def _ended(self) -> None:
+        init = self.init
+        if init is None:
+            return
+        self.loop.forget(init.pidfd)
+        self.init = None
+        if self._kill_timer:
+            self._kill_timer.cancel()
+            self._kill_timer = None
+        if self._prober:
+            self._prober.stop()
+        code = init.exit_code()
+        if self.launch["pid_namespace"]:
+            self.cgroup.kill()  # nobody else ends what it left behind in a shared pid namespace
+        self.streams.drain(DRAIN)
+        try:
+            oom = self.cgroup.oom_kills() > self._oom_before
+        except OSError:
+            oom = False
+        self.state.values.update(
+            pid=0, exit_code=code, finished_at=time.time(), oom_killed=oom, health_log=""
+        )
+        self.state.values["shim"]["init"] = [0, 0]
+        if oom:
+            self._tell("oom")
+        self._after_end(code)
+
+    def _after_end(self, code: int) -> None:
+        if time.monotonic() - self._started >= LONG_RUN:
+            self._delay = FIRST_DELAY
+        if not self._wants_restart(code):
+            self._finish()
+            return
+        delay = self._delay
+        self._delay = min(self._delay * 2, LONGEST_DELAY)
+        self.state.update(
+            status="restarting", health="none" if not self._prober else "starting", failing_streak=0
+        )
+        self._tell("die")
+        self._restart_timer = self.loop.call_later(delay, self._restart)
+
+    def _wants_restart(self, code: int) -> bool:
+        policy = self.launch["restart"]
+        if self.state["stopped_by_user"] or policy["name"] == "no":
+            return False
+        if policy["name"] == "on-failure":
+            limit = policy["max_retries"]
+            return code != 0 and (not limit or self.state["restart_count"] < limit)
+        return True
+
+    def _restart(self) -> None:
+        self._restart_timer = None
+        self.state.values["restart_count"] += 1
+        try:
+            self._start()
+        except (LaunchError, OSError) as error:
+            report = describe(error)
+            code = {"not-found": 127, "cannot-invoke": 126}.get(report["kind"], 125)
+            self.state.values.update(error=report["message"], exit_code=code, finished_at=time.time())
+            self._after_end(code)
+            return
+        self._tell("restart")
+
+    def _cancel_restart(self) -> None:
+        if self._restart_timer:
+            self._restart_timer.cancel()
+            self._restart_timer = None
+            self._finish()
+
+    def _finish(self) -> None:
+        """It is over: say so, then give everything back."""
+        self.state.values["shim"]["over"] = True
+        self._remove_links()
+        self.state.update(status="exited", pid=0, health="none")
+        self._tell("die")
+        for done in self._stop_waiters:
+            done()
+        self._stop_waiters.clear()
+        self._release()
+        self.over = True
+        self.loop.stop()
+
+    def _remove_links(self) -> None:
+        if self._netlink is None:
+            return
+        for setup in self.setups:
+            try:
+                endpoint.remove_endpoint(setup, self._netlink)
+            except OSError:
+                continue  # the network was removed under it
+        self._netlink.close()
+        self._netlink = None
+
+    def _release(self) -> None:
+        self._remove_links()
+        self._log.close()
+        try:
+            self.cgroup.kill()
+        except (KernelError, OSError):
+            pass  # it was never made
+        try:
+            self.cgroup.remove()
+        except OSError:
+            pass  # found and removed with the container
+
+    def leave_network(self) -> None:
+        """Go back to the host's network; what is spawned for the agent belongs there."""
+        if self._host_network >= 0:
+            sys_.setns(self._host_network, c.CLONE_NEWNET)

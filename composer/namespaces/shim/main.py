@@ -1,0 +1,175 @@
+"""A shim's entry: takes over the container of a launch document, serves until it is over.
+
+Its first message on the control connection says whether the container started.
+"""
+
+from __future__ import annotations
+
+import base64
+import ctypes
+import json
+import os
+import random
+import signal
+import socket
+
+from composer.namespaces.kernel import constants as c
+from composer.namespaces.kernel import syscalls as sys_
+from composer.namespaces.kernel.errors import describe
+from composer.namespaces.shim.clients import MAX_CLIENTS, Client
+from composer.namespaces.shim.container import Container
+from composer.namespaces.shim.loop import Loop
+from composer.namespaces.shim.state import start_time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+_NAME = ctypes.create_string_buffer(b"composer-shim")
+_RESPAWN_PAUSE = 0.3
+_RESPAWN_RETRY = 5.0
+_GOODBYE = 1.0
+
+
+class Shim:
+    """The process: its loop, its container, its clients.
+
+    Args:
+        launch: The launch document.
+        control: The connection of whoever asked for the start.
+        held: Sockets that keep published ports reserved.
+    """
+
+    def __init__(self, launch: dict[str, Any], control: socket.socket, held: list[int]) -> None:
+        self.loop = Loop()
+        self.held = held
+        self._launch = launch
+        self._control = control
+        self._clients: list[Client] = []
+        self._number = 0
+        self._dismissed = False
+        self._respawn_due = False
+        self._listener: socket.socket | None = None
+        self.container = Container(self.loop, launch, self._tell)
+
+    def run(self) -> None:
+        """Start the container and serve; returns when it is over, or could not be started."""
+        self._listen()
+        try:
+            self.container.start_first()
+        except Exception as error:  # noqa: BLE001 - told to whoever asked, whatever it is
+            self._control.send(json.dumps({"failed": describe(error)}).encode())
+            os.unlink(f"{self._launch['run']}/shim.sock")
+            return
+        first = Client(self, self._control)
+        first.subscribed = first.agent = True
+        self._clients.append(first)
+        first.send({"started": self.container.state.values, "warnings": self.container.warnings})
+        self.loop.run()
+        for client in self._clients:
+            client.finish(_GOODBYE)
+
+    def _listen(self) -> None:
+        """Bind by a relative name: socket paths have at most 107 bytes."""
+        os.chdir(self._launch["run"])
+        try:
+            os.unlink("shim.sock")
+        except FileNotFoundError:
+            pass
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._listener.bind("shim.sock")
+        os.chdir("/")
+        self._listener.listen(64)
+        self._listener.setblocking(False)
+        self.loop.watch(self._listener.fileno(), self._accept)
+
+    def _accept(self, _events: int) -> None:
+        if self._listener is None:
+            return
+        try:
+            sock, _ = self._listener.accept()
+        except OSError:
+            return
+        if len(self._clients) >= MAX_CLIENTS:
+            sock.close()
+            return
+        self._clients.append(Client(self, sock))
+
+    def _tell(self, action: str) -> None:
+        for client in list(self._clients):
+            client.event(action, self.container.state.values)
+
+    def next_number(self) -> int:
+        """A number for one more exec."""
+        self._number += 1
+        return self._number
+
+    def dismiss(self) -> None:
+        """The agent leaves on purpose: do not call another one."""
+        self._dismissed = True
+
+    def lost(self, client: Client) -> None:
+        """A connection ended. Without an agent names are not answered: call one, unless it left on purpose."""
+        self._clients.remove(client)
+        if client.agent and not self._dismissed and self._launch["respawn"] and not self._respawn_due:
+            self._respawn_due = True
+            pause = _RESPAWN_PAUSE * (1 + random.random())  # noqa: S311 - spreads shims in time
+            self.loop.call_later(pause, self._respawn)
+
+    def _respawn(self) -> None:
+        """Start the agent anew, in the host's network, with no descriptor of ours."""
+        self._respawn_due = False
+        if self.container.over or any(client.agent for client in self._clients):
+            return
+        self._respawn_due = True
+        self.loop.call_later(_RESPAWN_RETRY, self._respawn)
+        if middle := os.fork():
+            os.waitpid(middle, 0)
+            return
+        try:
+            self.container.leave_network()
+            os.setsid()
+            if os.fork():
+                os._exit(0)
+            sys_.close_range(3)
+            argv = self._launch["respawn"]
+            os.execve(argv[0], argv, os.environ)
+        finally:
+            os._exit(127)
+
+
+def main(path: str, control: socket.socket, held: list[int]) -> NoReturn:
+    """Run the shim of the launch document *path*; never returns."""
+    code = 1
+    try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        sys_.prctl(c.PR_SET_NAME, ctypes.addressof(_NAME))
+        with open(path, "rb") as file:
+            launch = json.loads(file.read())
+        process = launch["process"]
+        process["program"] = base64.b64decode(process["program"])
+        launch["state"]["shim"] = {"pid": os.getpid(), "start": start_time(os.getpid()), "init": [0, 0]}
+        Shim(launch, control, held).run()
+        code = 0
+    except BaseException as error:  # noqa: BLE001 - the only ways out are the control connection and the log
+        try:
+            control.send(json.dumps({"failed": describe(error)}).encode())
+        except OSError:
+            pass
+        _record(path, error)
+    finally:
+        os._exit(code)
+
+
+def _record(path: str, error: BaseException) -> None:
+    """Leave a trace beside the launch document: a fault of the shim is ours to explain."""
+    import traceback
+
+    try:
+        with open(f"{os.path.dirname(path)}/shim.error", "w", encoding="utf-8") as file:
+            traceback.print_exception(error, file=file)
+    except OSError:
+        return

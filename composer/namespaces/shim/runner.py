@@ -1,0 +1,237 @@
+"""Starting processes: the container's init, and commands in it.
+
+The shim prepares what needs the host's view, clones once, and reads one channel: a message is a failure or
+the terminal, end of file means that execve happened.
+"""
+
+from __future__ import annotations
+
+import array
+import errno
+import json
+import os
+import socket
+
+from composer.namespaces.kernel import constants as c
+from composer.namespaces.kernel import syscalls as sys_
+from composer.namespaces.kernel.errors import KernelError, LaunchError
+from composer.namespaces.sandbox import child, fill, mounts, overlay
+from composer.namespaces.sandbox.child import Prepared
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from composer.namespaces.cgroups import Cgroup
+
+
+class Running:
+    """A process of the container.
+
+    Attributes:
+        pid: Host pid.
+        pidfd: Becomes readable when it ends.
+        channel: Where its child half reports until execve.
+        master: Master of its terminal, or -1.
+    """
+
+    __slots__ = ("channel", "master", "pid", "pidfd")
+
+    def __init__(self, pid: int, pidfd: int, channel: socket.socket) -> None:
+        self.pid = pid
+        self.pidfd = pidfd
+        self.channel = channel
+        self.master = -1
+
+    def receive(self) -> bool:
+        """Take one message of the channel; False at end of file, which means that the command runs.
+
+        Raises:
+            LaunchError: The command could not be started; the process has been reaped.
+        """
+        data, ancillary, _, _ = socket_receive(self.channel)
+        for fd in ancillary:
+            if self.master < 0:
+                self.master = fd
+            else:
+                os.close(fd)
+        if not data:
+            self.channel.close()
+            return False
+        message = json.loads(data)
+        if failure := message.get("error"):
+            self.channel.close()
+            self._reap()
+            raise LaunchError(
+                failure["message"],
+                kind=failure["kind"],
+                errno=failure["errno"],
+                hint=failure["hint"],
+                path=failure["path"],
+            )
+        return True
+
+    def _reap(self) -> None:
+        if self.master >= 0:
+            os.close(self.master)
+            self.master = -1
+        os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
+        os.close(self.pidfd)
+        self.pidfd = -1
+
+    def exit_code(self) -> int:
+        """Reap it; 128+n when signal n ended it."""
+        info = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
+        os.close(self.pidfd)
+        self.pidfd = -1
+        if info is None:
+            return 255
+        return info.si_status if info.si_code == os.CLD_EXITED else 128 + info.si_status
+
+
+def socket_receive(sock: socket.socket, size: int = 65536) -> tuple[bytes, list[int], int, Any]:
+    """recvmsg with the descriptors that came along, all close-on-exec."""
+    space = socket.CMSG_LEN(16 * 4)
+    data, ancillary, flags, address = sock.recvmsg(size, space, socket.MSG_CMSG_CLOEXEC)
+    fds = array.array("i")
+    for level, kind, payload in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(payload[: len(payload) - len(payload) % 4])
+    return data, list(fds), flags, address
+
+
+def send_fds(sock: socket.socket, message: dict[str, Any], fds: list[int]) -> None:
+    """Send *message* with descriptors alongside."""
+    rights = array.array("i", fds)
+    sock.sendmsg(
+        [json.dumps(message).encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)] if fds else []
+    )
+
+
+def open_sources(launch: dict[str, Any], root: int) -> dict[int, int]:
+    """Detached mounts of everything that comes from the host, filling empty volumes from the image first."""
+    sources: dict[int, int] = {}
+    try:
+        for index, mount in enumerate(launch["mounts"]):
+            if mount["kind"] not in ("bind", "tree"):
+                continue
+            if mount.get("create"):
+                os.makedirs(mount["source"], mode=0o755, exist_ok=True)
+            if mount.get("fill"):
+                fill.fill_volume(root, mount["target"], mount["source"])
+            sources[index] = mounts.open_source(mount)
+    except BaseException:
+        for fd in sources.values():
+            os.close(fd)
+        raise
+    return sources
+
+
+def start_init(launch: dict[str, Any], cgroup: Cgroup, stdio: list[int]) -> Running:
+    """Clone the container's first process and wait until its command has been executed.
+
+    Args:
+        launch: The launch document.
+        cgroup: Where it belongs.
+        stdio: Descriptors for 0, 1, 2, closed here; ignored when it makes a terminal.
+
+    Raises:
+        LaunchError: It could not be started.
+        OSError: The kernel refused a preparation.
+    """
+    prepared = Prepared(-1, {}, [], stdio)
+    born = -1
+    try:
+        prepared.root = overlay.open_root(
+            launch["layers"], launch["upper"], launch["work"], volatile=launch.get("volatile", False)
+        )
+        prepared.sources = open_sources(launch, prepared.root)
+        for path, flag in launch["joins"]:
+            join(path, flag)
+        prepared.procs = cgroup.procs_fds()
+        born = cgroup.directory_fd()
+        running = _clone(
+            launch["clone"],
+            born,
+            launch["pid_namespace"],
+            lambda channel: child.run_init(launch, prepared, channel),
+        )
+    finally:
+        prepared.close()
+        if born >= 0:
+            os.close(born)
+    while running.receive():
+        pass
+    return running
+
+
+def start_exec(
+    launch: dict[str, Any],
+    process: dict[str, Any],
+    init_pidfd: int,
+    init_pid: int,
+    cgroup: Cgroup,
+    stdio: list[int],
+) -> Running:
+    """Clone a process that joins the container; its channel tells, later, whether the command runs."""
+    prepared = Prepared(-1, {}, [], stdio)
+    born = -1
+    try:
+        prepared.procs = cgroup.procs_fds()
+        born = cgroup.directory_fd()
+        return _clone(
+            0,
+            born,
+            f"/proc/{init_pid}/ns/pid",
+            lambda channel: child.run_exec(launch, process, init_pidfd, prepared, channel),
+        )
+    finally:
+        prepared.close()
+        if born >= 0:
+            os.close(born)
+
+
+def _clone(flags: int, cgroup: int, pid_namespace: str, run: Any) -> Running:
+    """clone3 once; the child runs *run* and never returns."""
+    parent, channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    own = -1
+    try:
+        if pid_namespace and pid_namespace != "host":
+            own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+            join(pid_namespace, c.CLONE_NEWPID)
+        try:
+            pid, pidfd = sys_.clone3(flags, cgroup=cgroup)
+            if pid == 0:
+                run(channel)
+                os._exit(126)
+        finally:
+            if own >= 0:
+                sys_.setns(own, c.CLONE_NEWPID)
+                os.close(own)
+    except KernelError as error:
+        parent.close()
+        if error.errno == errno.EAGAIN:
+            raise LaunchError(f"cannot fork: {error.strerror}", errno=errno.EAGAIN) from error
+        raise
+    finally:
+        channel.close()
+    return Running(pid, pidfd, parent)
+
+
+def join(path: str, flag: int) -> None:
+    """Enter the namespace file *path*.
+
+    Raises:
+        LaunchError: The process that the namespace belongs to is gone.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise LaunchError(
+            f"cannot join namespace {path}: the container it belongs to is not running",
+            errno=error.errno or 0,
+        ) from error
+    try:
+        sys_.setns(fd, flag)
+    finally:
+        os.close(fd)

@@ -1,0 +1,94 @@
+"""A build step's process: like a shim, but without policy, log, or a socket of its own.
+
+One container, run once, its output on a given descriptor; the control connection carries the end.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+
+from composer.namespaces.cgroups import open_cgroup
+from composer.namespaces.cgroups.devices import DEFAULT_RULES
+from composer.namespaces.kernel import constants as c
+from composer.namespaces.kernel import syscalls as sys_
+from composer.namespaces.kernel.errors import describe
+from composer.namespaces.network import endpoint
+from composer.namespaces.network.netlink import open_netlink
+from composer.namespaces.shim import runner
+from composer.namespaces.shim.loop import Loop
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from typing import Any, NoReturn
+
+
+def main(path: str, control: socket.socket, output: int) -> NoReturn:
+    """Run the step of the launch document *path*; never returns.
+
+    Messages on *control*: `{"dns": true}` with two sockets when it has a network, then `{"exit": code}` or
+    `{"failed": {...}}`. When the other side closes it, everything in the step is killed.
+    """
+    try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        with open(path, "rb") as file:
+            launch = json.loads(file.read())
+        process = launch["process"]
+        process["program"] = base64.b64decode(process["program"])
+        answer: dict[str, Any] = {"exit": _run(launch, control, output)}
+    except BaseException as error:  # noqa: BLE001 - told to whoever asked, whatever it is
+        answer = {"failed": describe(error)}
+    try:
+        control.send(json.dumps(answer).encode())
+    finally:
+        os._exit(0)
+
+
+def _run(launch: dict[str, Any], control: socket.socket, output: int) -> int:
+    cgroup = open_cgroup(launch["cgroup"]["path"])
+    network = launch["network"]
+    netlink = None
+    try:
+        if network["namespace"]:
+            runner.join(network["namespace"], c.CLONE_NEWNET)
+        elif network["own"]:
+            netlink = open_netlink()
+            sys_.unshare(c.CLONE_NEWNET)
+            endpoint.setup_endpoints(network["setups"], netlink)
+            if network["dns"]:
+                udp, tcp = endpoint.dns_sockets()
+                runner.send_fds(control, {"dns": True}, [udp.fileno(), tcp.fileno()])
+        cgroup.create()
+        resources = launch["cgroup"]["resources"]
+        devices = resources.pop("devices")
+        cgroup.apply(resources, [*DEFAULT_RULES, *devices])
+        null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+        running = runner.start_init(launch, cgroup, [null, os.dup(output), os.dup(output)])
+        return _wait(running, control, cgroup)
+    finally:
+        try:
+            cgroup.kill()
+            cgroup.remove()
+        except OSError:
+            pass  # it was never made, or is removed by the next look for leftovers
+        if netlink is not None:
+            for setup in network["setups"]:
+                endpoint.remove_endpoint(setup, netlink)
+
+
+def _wait(running: runner.Running, control: socket.socket, cgroup: Any) -> int:
+    loop = Loop()
+
+    def given_up(_events: int) -> None:
+        loop.forget(control.fileno())
+        cgroup.kill()
+
+    loop.watch(running.pidfd, lambda _: loop.stop())
+    loop.watch(control.fileno(), given_up)
+    loop.run()
+    return running.exit_code()

@@ -1,0 +1,126 @@
+"""Build steps: a container that runs once and leaves its changes in a directory."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from composer.errors import EngineError
+from composer.namespaces.failures import failure
+from composer.namespaces.launch import compile_launch
+from composer.namespaces.shim.runner import socket_receive
+from composer.namespaces.starting import write_files
+
+if TYPE_CHECKING:
+    from composer.engine import ContainerConfig
+    from composer.namespaces.engine import NamespaceEngine
+
+
+class NamespaceStep:
+    """See `composer.engine.Step`.
+
+    Args:
+        engine: Whose zygote forks it.
+        config: What runs.
+    """
+
+    def __init__(self, engine: NamespaceEngine, config: ContainerConfig) -> None:
+        self._engine = engine
+        self._config = config
+        self._directory = engine.paths.container(config.id)
+        self._run = engine.paths.container_run(config.id)
+        self._launch: dict[str, Any] = {}
+
+    @property
+    def upper(self) -> str:
+        """Directory with the changes; valid until the step's context is left."""
+        return str(self._directory / "upper")
+
+    def prepare(self) -> None:
+        """Make directories and the launch document.
+
+        Raises:
+            EngineError: The configuration is wrong.
+        """
+        engine, config = self._engine, self._config
+        engine.store.make_directories(config)
+        setups = engine.network_manager.reserve(config, starting=True)
+        volumes = {
+            mount.source: engine.volume_manager.activate(mount.source)
+            for mount in config.mounts
+            if mount.type == "volume"
+        }
+        launch = compile_launch(config, engine.paths, volumes=volumes, pids={})
+        launch["network"]["setups"] = [setup.to_dict() for setup in setups]
+        launch["network"]["dns"] = bool(setups)
+        launch["volatile"] = True
+        write_files(engine, config, setups)
+        self._launch = launch
+
+    async def run(self, output: int) -> int:
+        """See `Step.run`.
+
+        Raises:
+            EngineError: The command could not be started.
+        """
+        path = self._engine.store.prepare_run(self._config.id, self._launch)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            self._engine.zygote.fork("step", path, [theirs.fileno(), output])
+        finally:
+            theirs.close()
+        ours.setblocking(False)
+        try:
+            return await self._follow(ours)
+        except BaseException:
+            # Closing the connection tells the step to kill everything; wait until it has.
+            with anyio.CancelScope(shield=True):
+                ours.shutdown(socket.SHUT_WR)
+                with anyio.move_on_after(10):
+                    await self._end(ours)
+            raise
+        finally:
+            ours.close()
+
+    async def _follow(self, control: socket.socket) -> int:
+        resolver = None
+        try:
+            while True:
+                await anyio.wait_readable(control)
+                data, fds, _, _ = socket_receive(control)
+                if not data:
+                    raise EngineError("the build step's process was killed")
+                message = json.loads(data)
+                if message.get("dns"):
+                    resolver = await self._engine.serve_step_names(self._config, fds)
+                elif report := message.get("failed"):
+                    raise failure(report)
+                else:
+                    return int(message["exit"])
+        finally:
+            if resolver is not None:
+                await resolver.aclose()
+
+    @staticmethod
+    async def _end(control: socket.socket) -> None:
+        while True:
+            await anyio.wait_readable(control)
+            try:
+                if not control.recv(65536):
+                    return
+            except OSError:
+                return
+
+    async def clean(self) -> None:
+        """Remove everything, the changes included."""
+        self._engine.network_manager.release(self._config.id)
+        await anyio.to_thread.run_sync(self._remove)
+
+    def _remove(self) -> None:
+        shutil.rmtree(self._run, ignore_errors=True)
+        shutil.rmtree(self._directory, ignore_errors=True)

@@ -1,0 +1,74 @@
+"""The process that forks shims: single-threaded, few modules, a child of whoever opened the engine.
+
+It runs `python -I -S` from a read-only mount of the interpreter (CVE-2019-5736), imports all that a shim will
+need, and then answers one kind of message: a launch document's path and descriptors. It ends when its socket
+does; shims live on.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import sys
+
+from composer.namespaces.kernel import constants, syscalls
+from composer.namespaces.sandbox import child
+from composer.namespaces.shim import main as shim
+from composer.namespaces.shim.runner import socket_receive
+from composer.namespaces.step import main as step_main
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+_SOCKET = 3
+_preloaded = (child, constants)
+
+
+def serve(sock: socket.socket) -> NoReturn:
+    """Fork a shim for each message: `shim PATH` with [control, held ports...], or `step PATH` with two."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # shims are nobody's business here: no zombies
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    sock.send(b"ready")
+    while True:
+        try:
+            data, fds, _, _ = socket_receive(sock)
+        except ConnectionResetError:
+            os._exit(0)
+        if not data:
+            os._exit(0)
+        if os.fork() == 0:
+            sock.close()
+            os.setsid()
+            _become(data, fds)
+        for fd in fds:
+            os.close(fd)
+
+
+def _become(data: bytes, fds: list[int]) -> NoReturn:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    kind, _, path = data.decode().partition(" ")
+    control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=fds[0])
+    if kind == "step":
+        step_main(path, control, fds[1])
+    shim.main(path, control, fds[1:])
+
+
+def main() -> NoReturn:
+    """Entry: the environment names the socket's descriptor; every other one but stdio is closed."""
+    fd = int(os.environ.pop("ZYGOTE_FD"))
+    if fd != _SOCKET:
+        os.dup2(fd, _SOCKET, inheritable=False)
+    os.set_inheritable(_SOCKET, False)
+    syscalls.close_range(_SOCKET + 1)
+    os.umask(0o022)
+    os.chdir("/")
+    syscalls.prctl(constants.PR_SET_DUMPABLE, 0)
+    sys.stdin = sys.stdout = None  # type: ignore[assignment]
+    serve(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=_SOCKET))
