@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from composer.cli.context import Context
     from composer.cli.render.base import Renderer
     from composer.spec import LoadedProject
+    from composer.spec.model import Project
 
 
 def document(context: Context, services: Sequence[str] = ()) -> LoadedProject | None:
@@ -122,4 +123,25 @@ def fields(options: Mapping[str, Any], loaded: LoadedProject | None) -> dict[str
     """What a request carries besides its name."""
     if loaded is None:
         return {"options": dict(options)}
-    return {"options": dict(options), "document": loaded.document, "locations": loaded.locations}
+    return {"options": dict(options), "project": wire(loaded)}
+
+
+def wire(loaded: LoadedProject) -> dict[str, Any]:
+    """The arguments of `Project.from_canonical`, as JSON."""
+    return {
+        "document": loaded.document,
+        "disabled": loaded.disabled,
+        "locations": loaded.locations,
+        "working_dir": loaded.working_dir,
+        "config_files": list(loaded.config_files),
+        "env_files": list(loaded.env_files),
+        "environment": dict(loaded.environment),
+        "profiles": list(loaded.profiles),
+    }
+
+
+def project(loaded: LoadedProject) -> Project:
+    """The typed project, for what is done in this process."""
+    from composer.spec.model import Project
+
+    return Project.from_canonical(**wire(loaded))

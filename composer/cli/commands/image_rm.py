@@ -39,8 +39,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
             continue
         for removal in removals:
             context.print(f"{removal.action.capitalize()}: {removal.name}")
-    for error in failures[1:]:
-        context.warn(str(error))
+    for failure in failures[1:]:
+        context.warn(str(failure))
     if failures:
         raise failures[0]
     return 0
