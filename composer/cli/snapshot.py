@@ -1,8 +1,9 @@
 """The containers of this machine, read straight from state files: what `ps`, `ls`, `logs`, `port` start from.
 
 No agent is asked and no dataclass is built: these commands are run often and by people who wait. A
-container is described by two files (see `composer.state.paths`): `config.json` lasts, `state.json` is gone
-after a reboot. Fields that equal their default are left out of both.
+container is described by two files (see `composer.state.paths`): `config.json` lasts, `state.json` in the
+run directory is gone after a reboot, and then the lasting directory tells how the last run ended. Fields
+that equal their default are left out of both.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 PREFIX = "com.docker.compose."
 ALIVE = frozenset({"running", "paused", "restarting", "stopping"})
 """Statuses that `ps` shows without `-a`."""
+KILLED = 137
+LOST = 255
+"""Exit code of what a reboot ended."""
 
 
 class Container:
@@ -40,7 +44,7 @@ class Container:
     @property
     def name(self) -> str:
         """The present name."""
-        return str(self.state.get("name") or self.config.get("name", ""))
+        return str(self.config.get("name", ""))
 
     @property
     def labels(self) -> dict[str, str]:
@@ -71,8 +75,8 @@ class Container:
 
     @property
     def status(self) -> str:
-        """What it is doing; a container without a state file ended with the last boot."""
-        return str(self.state.get("status", "exited"))
+        """What it is doing; a container that has no state never ran."""
+        return str(self.state.get("status", "created"))
 
     @property
     def alive(self) -> bool:
@@ -136,17 +140,25 @@ def _project(config: dict[str, Any]) -> str:
 
 
 def _state(paths: Paths, container_id: str) -> dict[str, Any]:
-    """The state, corrected when its process has gone without anybody writing it down (a killed shim)."""
-    state = _read(f"{paths.run}/containers/{container_id}/state.json") or {}
-    state.pop("config", None)
-    pid = state.get("pid", 0)
-    if (
-        pid
-        and state.get("status") in ("running", "paused", "stopping")
-        and not os.path.exists(f"/proc/{pid}")
-    ):
-        state = {**state, "status": "exited", "pid": 0, "exit_code": state.get("exit_code") or 137}
-    return state
+    """The state, corrected as `namespaces.store` does: for a shim that is gone, and after a reboot."""
+    state = _read(f"{paths.run}/containers/{container_id}/state.json")
+    if state is not None:
+        if state.get("status") in ALIVE and not _shim_alive(state):
+            return {**state, "status": "exited", "pid": 0, "health": "none", "exit_code": KILLED}
+        return state
+    directory = f"{paths.root}/containers/{container_id}"
+    state = _read(f"{directory}/state.json")
+    if state is None and os.path.exists(f"{directory}/container.log"):
+        return {"status": "exited", "exit_code": LOST, "error": "the machine was restarted while it ran"}
+    return state or {}
+
+
+def _shim_alive(state: dict[str, Any]) -> bool:
+    """Whether the shim that wrote *state* still runs; its pid and start time name one process."""
+    from composer.namespaces.shim.state import start_time
+
+    shim = state.get("shim") or {}
+    return bool(shim) and start_time(shim["pid"]) == shim["start"]
 
 
 def _read(path: str) -> dict[str, Any] | None:

@@ -121,7 +121,7 @@ class Client:
         elif op == "exec_signal":
             self._execs[request["exec"]].signal(int(request["signal"]))
         elif op == "attach":
-            self._attach(request)
+            return {"ok": True, **self._attach(request)}
         elif op == "held":
             self._send_held(identifier)
             return None
@@ -144,11 +144,13 @@ class Client:
         """An exec has ended."""
         self._execs.pop(number, None)
 
-    def _attach(self, request: dict[str, Any]) -> None:
+    def _attach(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Pass output on from now on; says how far the log is, so that earlier output can be had from it."""
         self._takes_input = bool(request.get("stdin"))
         if not self._attached:
             self._attached = True
             self._shim.container.streams.listeners.append(self._output)
+        return self._shim.container.streams.position()
 
     def _output(self, number: int, data: bytes) -> None:
         """Queue a piece of the container's output; a client that does not read is let go."""

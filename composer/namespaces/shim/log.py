@@ -69,6 +69,11 @@ class LogFile:
         if rest and not self._discard:
             self._append(_entry(rest, "", f'","stream":"{stream}","time":"{_now()}"}}\n').encode())
 
+    def position(self) -> dict[str, Any]:
+        """Bytes written so far, and the unfinished lines: where somebody who attaches takes over."""
+        partial = {stream: rest.decode("utf-8", "replace") for stream, rest in self._partial.items()}
+        return {"log": self._size, "partial": partial}
+
     def close(self) -> None:
         """Write unfinished lines and close the file."""
         for stream in list(self._partial):

@@ -15,6 +15,7 @@ from composer.namespaces.shim.loop import HANGUP, READ, WRITE
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from composer.namespaces.shim.log import LogFile
     from composer.namespaces.shim.loop import Loop
@@ -123,6 +124,10 @@ class Streams:
             self._writer = -1
         self._pending = b""
         self._close_input = False
+
+    def position(self) -> dict[str, Any]:
+        """How much of the output is in the log, see `LogFile.position`."""
+        return self._log.position()
 
     def send_input(self, data: bytes) -> bool:
         """Give *data* to the container's standard input; False when it has none, or does not read it."""

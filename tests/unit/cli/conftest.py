@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from composer.cli.context import Context
 from composer.cli.options import GlobalOptions
+from composer.namespaces.shim.state import start_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +79,9 @@ def add_container(home: Path) -> Callable[..., str]:
         if state is not None:
             run = home / "run" / "containers" / container_id
             run.mkdir(parents=True)
-            (run / "state.json").write_text(json.dumps({"id": container_id, "name": value["name"], **state}))
+            shim = {"pid": os.getpid(), "start": start_time(os.getpid()), "init": [0, 0]}
+            values = {"id": container_id, "name": value["name"], "shim": shim, **state}
+            (run / "state.json").write_text(json.dumps(values))
         return container_id
 
     return add

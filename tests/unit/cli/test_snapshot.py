@@ -61,15 +61,24 @@ def test_ps_all_json(make_context, add_container) -> None:
     )
 
 
-def test_a_container_whose_process_is_gone_does_not_run(make_context, add_container) -> None:
-    add_container("web", state={**RUNNING, "pid": 2**22 + 1})
+def test_a_container_whose_shim_is_gone_does_not_run(make_context, add_container) -> None:
+    add_container("web", state={**RUNNING, "shim": {"pid": os.getpid(), "start": 1}})
     assert len(call(ps, make_context(project_name="shop")).splitlines()) == 1
     assert "Exited (137)" in call(ps, make_context(project_name="shop"), "-a")
 
 
-def test_after_a_reboot_everything_has_ended(make_context, add_container) -> None:
+def test_a_container_without_a_state_was_only_created(make_context, add_container) -> None:
     add_container("web")
-    assert "Exited (0)" in call(ps, make_context(project_name="shop"), "-a")
+    assert "Created" in call(ps, make_context(project_name="shop"), "-a")
+
+
+def test_after_a_reboot_the_lasting_directory_knows(make_context, add_container, home) -> None:
+    web, db = add_container("web"), add_container("db")
+    (home / "lib" / "containers" / web / "state.json").write_text('{"status": "exited", "exit_code": 3}')
+    (home / "lib" / "containers" / db / "container.log").write_text("")
+    lines = call(ps, make_context(project_name="shop"), "-a").splitlines()
+    assert "Exited (255)" in lines[1]
+    assert "Exited (3)" in lines[2]
 
 
 @pytest.mark.parametrize(
