@@ -50,6 +50,11 @@ def is_one_off(container: ContainerState) -> bool:
     return labels.get(ONE_OFF, "False") == "True" or HOOK in labels
 
 
+def final_name(container: ContainerState) -> str:
+    """The name it has, or is going to have once the container it replaces is gone."""
+    return container.config.labels.get(REPLACE, "") or container.name
+
+
 def dependencies_from(labels: Mapping[str, str]) -> dict[str, tuple[str, bool]]:
     """What `depends_on` was when a container was made: service -> (condition, restart).
 

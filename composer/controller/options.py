@@ -38,6 +38,7 @@ class UpOptions:
         quiet_pull: Do not report progress of pulls.
         quiet_build: Do not report the steps of builds.
         separator: Between the parts of container names; `_` with --compatibility.
+        gate_for: A service that is not started here, but whose dependencies' conditions are waited for.
     """
 
     services: tuple[str, ...] = ()
@@ -59,6 +60,7 @@ class UpOptions:
     quiet_pull: bool = False
     quiet_build: bool = False
     separator: str = "-"
+    gate_for: str = ""
 
 
 @dataclass(frozen=True, slots=True)

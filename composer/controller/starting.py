@@ -106,6 +106,8 @@ def add_starts(
     if draft.options.wait:
         for name in order:
             _final_wait(draft, name)
+    if draft.options.gate_for:
+        _gates(draft, draft.options.gate_for)
 
 
 def _start_service(
