@@ -19,6 +19,7 @@ from composer.namespaces.network.conntrack import forget_flows
 from composer.namespaces.network.netlink import open_netlink
 from composer.namespaces.network.nft import Nftables, NftError
 from composer.namespaces.network.setups import EndpointSetup, published_through
+from composer.namespaces.network.zones import zones
 from composer.state.database import Database
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection, Iterable, Sequence
 
-    from composer.engine import ContainerConfig, NetworkConfig, PortMapping, PublishedPort
+    from composer.engine import ContainerConfig, ContainerState, NetworkConfig, PortMapping, PublishedPort
+    from composer.namespaces.network.zones import Zone
     from composer.state.paths import Paths
 
 
@@ -321,6 +323,11 @@ class NetworkManager:
     def _holder(self, protocol: str, port: int) -> str:
         _, name = records.publisher(self._database.connection(), protocol, port)
         return f"container {name}" if name else ports.process_with(protocol, port)
+
+    @staticmethod
+    def names(states: Iterable[ContainerState]) -> dict[str, Zone]:
+        """The DNS names of all networks these containers are on, for `Resolver.set_zones`."""
+        return zones(states)
 
     @staticmethod
     def host_gateway(setups: Sequence[EndpointSetup]) -> str:

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import pytest
 
@@ -171,7 +171,7 @@ class Machine(Namespace):
         self.run("ip", "route", "add", "default", "via", "192.0.2.9")
         self.containers: list[Container] = []
 
-    def __enter__(self) -> Machine:
+    def __enter__(self) -> Self:
         self._before = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
         _check(_LIBC.setns(self.fd, _NEWNET))
         self.netlink = netlink.open_netlink()

@@ -103,7 +103,7 @@ def test_masquerade_can_be_switched_off(machine):
 
 
 def test_port_on_127_0_0_1_is_for_the_host_alone(machine):
-    _, web = published(machine, host_ip="127.0.0.1")
+    published(machine, host_ip="127.0.0.1")
     machine.remote.run(
         "ip", "route", "add", "127.0.0.1/32", "via", "192.0.2.1", "src", "192.0.2.9", "table", "main"
     )
