@@ -46,6 +46,7 @@ class LayerWork:
     ) -> None:
         self.diff_id = ""
         self.size = 0
+        self._tar_size = 0
         self._directory = directory
         self._work = work
         self._keep_tar = keep_tar
@@ -61,7 +62,7 @@ class LayerWork:
         diff = self._work / "diff"
         diff.mkdir(mode=0o755)
         digest = hashlib.sha256()
-        with Pipe(_hashed(_guarded(chunks, self._limits), digest)) as pipe:
+        with Pipe(self._counted(_hashed(_guarded(chunks, self._limits), digest))) as pipe:
             if self._keep_tar:
                 with SplitWriter(self._work / "tar.split") as split:
                     reader = TarReader(pipe, record=True)
@@ -94,8 +95,14 @@ class LayerWork:
             unpacker.size,
             unpacker.entries,
             origin,
+            self._tar_size,
         )
         return self._directory.commit(self._work, layer, lost=unpacker.lost)
+
+    def _counted(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            self._tar_size += len(chunk)
+            yield chunk
 
     def close(self) -> None:
         """Close descriptors."""
@@ -145,10 +152,13 @@ def layer_from_directory(directory: LayerDirectory, upper: Path | str, parent: s
             return _copied(directory, Path(upper), below, parent)
         digest = hashlib.sha256()
         writer = TreeWriter(diff, below=below)
+        length = 0
         for chunk in writer.chunks():
             digest.update(chunk)
+            length += len(chunk)
         found = "sha256:" + digest.hexdigest()
-        layer = Layer(found, chain_id(parent, found), parent, work, writer.size, writer.entries, "tree")
+        chain = chain_id(parent, found)
+        layer = Layer(found, chain, parent, work, writer.size, writer.entries, "tree", length)
         return directory.commit(work, layer)
 
 

@@ -16,7 +16,7 @@ import errno
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from composer.errors import ImageError
@@ -44,6 +44,7 @@ class Layer:
         size: Bytes of the regular files in it.
         entries: Number of tar entries it was made of.
         origin: How its tar can be written again.
+        tar_size: Bytes of its uncompressed tar.
     """
 
     diff_id: str
@@ -53,6 +54,7 @@ class Layer:
     size: int = 0
     entries: int = 0
     origin: Origin = "tree"
+    tar_size: int = 0
 
     @property
     def diff(self) -> Path:
@@ -133,6 +135,7 @@ class LayerDirectory:
             "size": layer.size,
             "entries": layer.entries,
             "origin": layer.origin,
+            "tar_size": layer.tar_size,
         }
         if lost:
             document["lost"] = lost
@@ -151,9 +154,7 @@ class LayerDirectory:
                     hint="remove that directory",
                 ) from error
             return there
-        return Layer(
-            layer.diff_id, layer.chain_id, layer.parent, final, layer.size, layer.entries, layer.origin
-        )
+        return replace(layer, path=final)
 
     def remove(self, chain: str) -> None:
         """Remove a layer: out of sight first, so that a killed removal leaves no half layer behind."""
@@ -178,6 +179,7 @@ class LayerDirectory:
                 data["size"],
                 data["entries"],
                 data["origin"],
+                data["tar_size"],
             )
         except (OSError, ValueError, KeyError):
             return None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from composer.errors import ConflictError, NotFoundError
 from composer.images import reference
-from composer.images.temporary import sweep
+from composer.images.temporary import sweep as sweep_temporary
 from composer.images.usage import containers, needed_blobs, needed_chains
 
 if TYPE_CHECKING:
@@ -38,13 +38,14 @@ class Pruned(NamedTuple):
     reclaimed: int
 
 
-def remove_image(store: Store, name: str, *, force: bool = False) -> tuple[Removal, ...]:
+def remove_image(store: Store, name: str, *, force: bool = False, sweep: bool = True) -> tuple[Removal, ...]:
     """Take *name* away; with the last name, or for an id, remove the image and the layers it alone needs.
 
     Args:
         store: The store.
         name: A name, or an id (all its names go then).
         force: Also when several names would go, or a stopped container was made from it.
+        sweep: Remove its layers at once.
 
     Raises:
         NotFoundError: There is no such image.
@@ -65,7 +66,8 @@ def remove_image(store: Store, name: str, *, force: bool = False) -> tuple[Remov
     _check_containers(store, image, force=force)
     removals = [Removal("untagged", known) for known in (*image.repo_tags, *image.repo_digests)]
     _delete(store, image)
-    sweep_unneeded(store, blocking=False)
+    if sweep:
+        sweep_unneeded(store, blocking=False)
     return (*removals, Removal("deleted", image.id))
 
 
@@ -108,7 +110,7 @@ def sweep_unneeded(store: Store, *, blocking: bool = True) -> int:
     freed = 0
     try:
         with store.alone(blocking=blocking):
-            sweep(store.directory.temporary)
+            sweep_temporary(store.directory.temporary)
             chains = needed_chains(store)
             for layer in store.directory.all():
                 if layer.chain_id not in chains:

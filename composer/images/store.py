@@ -340,6 +340,13 @@ class Store:
         query = "SELECT * FROM layer_blobs WHERE diff_id = ? ORDER BY used DESC"
         return connection.execute(query, (diff_id,)).fetchall()
 
+    def kept_blob(self, diff_id: str) -> Path | None:
+        """The file of a compressed form of the layer that is kept here, or None."""
+        for row in self.blobs_of(diff_id):
+            if self.blobs.has(row["digest"]):
+                return self.blobs.path(row["digest"])
+        return None
+
     def diff_id_of(self, digest: str) -> str:
         """The diff ID behind a compressed blob, or empty when it was never seen."""
         connection = self.database.connection()

@@ -28,7 +28,7 @@ from composer.images.tarformat import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 _HEADER_LIMIT = 1 << 20
 _EXTENSIONS_LIMIT = 8
@@ -118,6 +118,24 @@ class TarReader:
             if self.raw is not None:
                 self.raw += piece
             yield bytes(piece)
+
+    def skip(self, seek: Callable[[int], object]) -> None:
+        """Leave the content of the entry that came last unread.
+
+        Args:
+            seek: Moves the source of chunks forward by so many bytes.
+        """
+        wanted = self._left + self._padding
+        here = min(len(self._buffer) - self._position, wanted)
+        self._position += here
+        if wanted > here:
+            seek(wanted - here)
+        self._left = self._padding = 0
+
+    @property
+    def buffered(self) -> int:
+        """How many bytes of the source were taken but not used yet."""
+        return len(self._buffer) - self._position
 
     def drain(self) -> None:
         """Read what follows the end mark, so that the whole archive has been seen."""
@@ -221,10 +239,16 @@ class TarReader:
             if block[345] and block[257:263] == b"ustar\0":
                 name = block[345:500].partition(b"\0")[0] + b"/" + name
         link = link or block[157:257].partition(b"\0")[0]
-        mode = number(block[100:108]) & 0o7777
-        uid, gid = number(block[108:116]), number(block[116:124])
-        size = number(block[124:136])
-        mtime = number(block[136:148]) * 1_000_000_000
+        try:
+            # What nearly every archiver writes: octal digits and a NUL. int() takes some more, which does no
+            # harm: impossible sizes and owners are refused below.
+            mode = int(block[100:107], 8) & 0o7777
+            uid, gid = int(block[108:115], 8), int(block[116:123], 8)
+            size, mtime = int(block[124:135], 8), int(block[136:147], 8) * 1_000_000_000
+        except ValueError:
+            mode = number(block[100:108]) & 0o7777
+            uid, gid = number(block[108:116]), number(block[116:124])
+            size, mtime = number(block[124:136]), number(block[136:148]) * 1_000_000_000
         xattrs: dict[bytes, bytes] | None = None
         if pax:
             name = pax.get(b"path", name)
