@@ -206,7 +206,8 @@ class Home:
 
     def _cgroups(self) -> Iterator[str]:
         root = Path("/sys/fs/cgroup")
-        for depth in (self.mark, f"*/{self.mark}", f"*/{self.mark}.*", f"{self.mark}.*"):
+        # /composer-1a2b3c on v2, /CONTROLLER/composer-1a2b3c on v1, composer.slice/composer-1a2b3c-NAME.scope by systemd
+        for depth in (self.mark, f"*/{self.mark}", f"*/{self.mark}-*"):
             for directory in root.glob(depth):
                 for inner, names, _files in os.walk(directory):
                     if inner != str(directory) and not names:
@@ -228,3 +229,7 @@ class Home:
         for sentence in list(self._tables()):
             _table, family, name = sentence.removeprefix("nftables ").split()
             subprocess.run(["nft", "delete", "table", family, name], stderr=subprocess.DEVNULL, check=False)
+        for top in [*Path("/sys/fs/cgroup").glob(self.mark), *Path("/sys/fs/cgroup").glob(f"*/{self.mark}")]:
+            for inner, _names, _files in os.walk(top, topdown=False):
+                with contextlib.suppress(OSError):
+                    os.rmdir(inner)
