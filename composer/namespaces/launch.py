@@ -80,7 +80,7 @@ def compile_launch(
     *,
     volumes: Mapping[str, str],
     pids: Mapping[str, int],
-    layers: Sequence[str] = (),
+    cgroup_root: str = "",
 ) -> dict[str, Any]:
     """The launch document of *config*, without its network and log parts, which the engine adds.
 
@@ -89,7 +89,7 @@ def compile_launch(
         paths: Where this installation lives.
         volumes: Directory of each named volume that is mounted.
         pids: Present pid of each container whose namespaces are joined.
-        layers: Further layers on top of `config.layers`; used by build steps.
+        cgroup_root: Control group that containers are made in; empty: our own.
 
     Raises:
         EngineError: An option is wrong.
@@ -103,7 +103,6 @@ def compile_launch(
     directory = paths.container(config.id)
     run = paths.container_run(config.id)
     clone, joins, pid_namespace = _namespaces(config, pids)
-    all_layers = [*config.layers, *layers]
     own_network = not config.network_mode.startswith(("host", "container:"))
     hostname = "" if config.uts_mode == "host" else config.hostname or config.id[:12]
     if len(hostname) > 64:
@@ -115,7 +114,7 @@ def compile_launch(
         "directory": str(directory),
         "run": str(run),
         "mountpoint": str(run / "rootfs"),
-        "layers": all_layers or [str(paths.root / "empty")],
+        "layers": list(config.layers) or [str(paths.root / "empty")],
         "upper": str(directory / "upper"),
         "work": str(directory / "work"),
         "read_only": config.read_only,
@@ -137,7 +136,7 @@ def compile_launch(
         "last_capability": capabilities.last(),
         "init": config.init and pid_namespace == "",
         "cgroup": {
-            "path": cgroup_path(config, paths),
+            "path": cgroup_path(config, paths, cgroup_root),
             "resources": _resources(config),
         },
         "stop_signal": signal_number(config.stop_signal),
@@ -148,9 +147,10 @@ def compile_launch(
     }
 
 
-def cgroup_path(config: ContainerConfig, paths: Paths) -> str:
+def cgroup_path(config: ContainerConfig, paths: Paths, root: str = "") -> str:
     """The container's cgroup, relative to the top of every hierarchy."""
-    parent = config.cgroup_parent.strip("/") or f"composer{paths.suffix}/{config.project or 'none'}"
+    own = root.strip("/") or f"composer{paths.suffix}/{config.project or 'none'}"
+    parent = config.cgroup_parent.strip("/") or own
     if ".." in parent.split("/"):
         raise EngineError(f"cgroup_parent {config.cgroup_parent!r} must not contain '..'")
     return f"/{parent}/{config.id}"
@@ -240,7 +240,7 @@ def _sysctls(config: ContainerConfig, *, own_network: bool) -> list[list[str]]:
             or ((dotted in _IPC_SYSCTLS or dotted.startswith("fs.mqueue.")) and config.ipc_mode != "host")
             or (dotted in ("kernel.domainname", "kernel.hostname") and config.uts_mode != "host")
         )
-        if not allowed:
+        if not allowed or ".." in name:
             raise EngineError(
                 f"sysctl {name} is not allowed: it does not belong to a namespace of the container",
                 hint="net.* needs an own network, kernel.msg*, kernel.sem, kernel.shm* and fs.mqueue.* an own ipc",

@@ -43,8 +43,9 @@ def _number(text: str) -> int | None:
         if value > MAX_ID:
             raise LaunchError(f"user or group id {text} is out of range", hint=f"use 0 to {MAX_ID}")
         return value
-    if text[:1] in "+-" and text[1:].isdigit():
-        raise LaunchError(f"user or group id {text} is out of range", hint=f"use 0 to {MAX_ID}")
+    # Digits of other scripts are numbers to some programs and names to others: neither here.
+    if not text.isascii() or (text[:1] in "+-" and text[1:].isdigit()):
+        raise LaunchError(f"{text!r} is no user or group", hint=f"use a name, or a number from 0 to {MAX_ID}")
     return None
 
 
