@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from composer.cli.describe import Description, Flag
 
 
+GLOBAL = "_global"
+"""Key of what stands before a command; no command is called so."""
+
+
 def bash(commands: Sequence[Description]) -> str:
     """The script for bash 4 or newer."""
     lines = ["# bash completion for composer: source <(composer completion bash)"]
@@ -85,7 +89,9 @@ def _bash_tables(commands: Sequence[Description]) -> list[str]:
     lines.append(_entry("flags", "", [*global_flags, "--help", "--version"]))
     lines.append(_entry("valued", "", valued))
     for option in OPTIONS:
-        lines += [_entry("choices", f"top {flag}", option.choices) for flag in option.flags if option.choices]
+        lines += [
+            _entry("choices", f"{GLOBAL} {flag}", option.choices) for flag in option.flags if option.choices
+        ]
     groups: dict[str, list[str]] = {"": list(_words(commands))}
     for command in commands:
         first, _, second = command.name.partition(" ")
@@ -100,7 +106,7 @@ def _bash_tables(commands: Sequence[Description]) -> list[str]:
             _entry("kind", command.name, [command.kind or ("files" if command.arguments else "none")])
         )
     for first, words in groups.items():
-        lines.append(_entry("choices", f"{first or 'top'} words", words))
+        lines.append(_entry("choices", f"{first or GLOBAL} words", words))
     return lines
 
 
@@ -114,7 +120,7 @@ def _entry(table: str, key: str, words: Sequence[str]) -> str:
 
 def _key(key: str) -> str:
     """A key of an associative array; zsh takes quotes in subscripts literally, bash needs none of them."""
-    return (key or "top").replace(" ", "+")
+    return (key or GLOBAL).replace(" ", "+")
 
 
 def _quote(text: str) -> str:
@@ -132,16 +138,16 @@ def _fish_names(names: Sequence[str]) -> str:
 
 
 _FIND = r"""
-    local command="" key="top" word skip="" started=""
+    local command="" key="_global" word skip="" started=""
     globals=()
     for word in "${before[@]}"; do
         if [[ -n $skip ]]; then
-            [[ $key == top ]] && globals+=("$word")
+            [[ $key == _global ]] && globals+=("$word")
             skip=""
             continue
         fi
         if [[ $word == -* ]]; then
-            [[ $key == top ]] && globals+=("$word")
+            [[ $key == _global ]] && globals+=("$word")
             [[ " ${_composer_valued[$key]} " == *" $word "* ]] && skip=1
             continue
         fi
@@ -173,7 +179,7 @@ _composer() {
     elif [[ $cur == -* ]]; then
         COMPREPLY=($(compgen -W "${_composer_flags[$key]}" -- "$cur"))
     elif [[ -z $command ]]; then
-        COMPREPLY=($(compgen -W "${_composer_choices[top+words]}" -- "$cur"))
+        COMPREPLY=($(compgen -W "${_composer_choices[_global+words]}" -- "$cur"))
     elif [[ -n ${_composer_choices[$key+words]} ]]; then
         COMPREPLY=($(compgen -W "${_composer_choices[$key+words]}" -- "$cur"))
     else

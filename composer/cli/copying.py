@@ -53,29 +53,42 @@ def unpack(stream: IO[bytes], target: str, *, owner: tuple[int, int] | None) -> 
         ComposerError: A directory cannot replace a file.
     """
     with tarfile.open(fileobj=stream, mode="r|") as archive:
-        # Names are checked below; Python's own filters would refuse absolute symbolic links.
+        # Names are checked here; Python's own filters would refuse absolute symbolic links.
         archive.extraction_filter = lambda member, _path: member
-        top = ""
-        directory = target
+        top = directory = ""
         rename = ""
         for member in archive:
+            name = _inside(member.name)
             if not top:
-                top = member.name
+                top = name
                 directory, rename = _place(target, member)
-            rest = member.name.removeprefix(top).lstrip("/") if top != "." else member.name
-            name = posixpath.normpath(posixpath.join(rename, rest)) if rename else member.name
-            if name.startswith(("/", "../")) or name == "..":
-                raise ComposerError(f"the archive has an entry {member.name!r} outside of itself")
-            member.name = name
+            member.name = _renamed(name, top, rename)
             if member.islnk():
-                link = member.linkname.removeprefix(top).lstrip("/")
-                member.linkname = (
-                    posixpath.normpath(posixpath.join(rename, link)) if rename else member.linkname
-                )
+                member.linkname = _renamed(_inside(member.linkname), top, rename)
             if owner is not None:
                 member.uid, member.gid = owner
                 member.uname = member.gname = ""
             archive.extract(member, directory, numeric_owner=True)
+
+
+def _inside(name: str) -> str:
+    """*name* without detours.
+
+    Raises:
+        ComposerError: It leads out of the archive.
+    """
+    clean = posixpath.normpath(name)
+    if clean.startswith(("/", "../")) or clean == "..":
+        raise ComposerError(f"the archive has an entry {name!r} outside of itself")
+    return clean
+
+
+def _renamed(name: str, top: str, rename: str) -> str:
+    """*name* with its first part *top* replaced by *rename*; further top entries keep theirs."""
+    if not rename or not (top in (name, ".") or name.startswith(f"{top}/")):
+        return name
+    rest = name if top == "." else name[len(top) + 1 :]
+    return posixpath.normpath(posixpath.join(rename, rest))
 
 
 def _place(target: str, member: tarfile.TarInfo) -> tuple[str, str]:
