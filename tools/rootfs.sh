@@ -49,6 +49,7 @@ busybox_tree() {
 debian_tree() {
     local include=() options=(--variant=minbase)
     [ $# -gt 0 ] && include=(--include "$(IFS=,; echo "$*")")
+    # As in Docker's Debian images: packages start no services, and dpkg does not wait for the disk.
     # What debian:bookworm-slim leaves out as well: manuals, translations, documentation but the licences.
     local glob
     for glob in '/usr/share/man/*' '/usr/share/locale/*' '/usr/share/doc/*' '/usr/share/info/*' \
@@ -61,6 +62,9 @@ debian_tree() {
         --aptopt='APT::Install-Recommends "false"' \
         --customize-hook='rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/* "$1"/var/log/*.log "$1"/var/log/apt' \
         --customize-hook='mkdir -p "$1/var/lib/apt/lists/partial" "$1/var/cache/apt/archives/partial"' \
+        --customize-hook='printf "#!/bin/sh\nexit 101\n" >"$1/usr/sbin/policy-rc.d"; chmod 755 "$1/usr/sbin/policy-rc.d"' \
+        --customize-hook='echo force-unsafe-io >"$1/etc/dpkg/dpkg.cfg.d/unsafe-io"' \
+        --customize-hook='echo "APT::Install-Suggests \"false\";" >"$1/etc/apt/apt.conf.d/no-suggests"' \
         --customize-hook='rm -f "$1/etc/resolv.conf" "$1/etc/hostname"; : >"$1/etc/machine-id"' \
         bookworm "$part/out.tar" ${COMPOSER_DEBIAN_MIRROR:+"$COMPOSER_DEBIAN_MIRROR"} >"$part/log" 2>&1 || status=$?
     if [ $status != 0 ]; then
