@@ -62,7 +62,6 @@ debian_tree() {
         --aptopt='APT::Install-Recommends "false"' \
         --customize-hook='rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/* "$1"/var/log/*.log "$1"/var/log/apt' \
         --customize-hook='mkdir -p "$1/var/lib/apt/lists/partial" "$1/var/cache/apt/archives/partial"' \
-        --customize-hook='printf "#!/bin/sh\nexit 101\n" >"$1/usr/sbin/policy-rc.d"; chmod 755 "$1/usr/sbin/policy-rc.d"' \
         --customize-hook='echo force-unsafe-io >"$1/etc/dpkg/dpkg.cfg.d/unsafe-io"' \
         --customize-hook='echo "APT::Install-Suggests \"false\";" >"$1/etc/apt/apt.conf.d/no-suggests"' \
         --customize-hook='rm -f "$1/etc/resolv.conf" "$1/etc/hostname"; : >"$1/etc/machine-id"' \
@@ -72,6 +71,11 @@ debian_tree() {
         echo "rootfs: mmdebstrap could not make $name" >&2
         exit 1
     fi
+    # Not by a hook: mmdebstrap removes its own file of this name at the end.
+    mkdir -p "$part/more/usr/sbin"
+    printf '#!/bin/sh\nexit 101\n' >"$part/more/usr/sbin/policy-rc.d"
+    chmod 755 "$part/more/usr/sbin/policy-rc.d"
+    tar --append --file "$part/out.tar" --directory "$part/more" --owner 0 --group 0 ./usr/sbin/policy-rc.d
 }
 
 echo "rootfs: making $name" >&2
