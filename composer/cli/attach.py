@@ -11,13 +11,14 @@ import select
 import signal
 from typing import TYPE_CHECKING
 
+from composer.app import shim
 from composer.cli.logfile import LOG
 from composer.cli.snapshot import read_container
 from composer.cli.terminal import DetachFilter, RawTerminal, window_size, write_all
 from composer.errors import NotFoundError
-from composer.namespaces.client import ShimClient
 
 if TYPE_CHECKING:
+    from composer.namespaces.client import ShimClient
     from composer.state.paths import Paths
 
 GONE = 137
@@ -60,7 +61,7 @@ class Attachment:
     def run(self) -> int:
         """Stay until it ends (its exit code) or the detach keys are pressed (0)."""
         try:
-            client = ShimClient(self._paths.container_run(self._id))
+            client = shim(self._paths, self._id)
         except NotFoundError:
             # It ended before we came.
             if self._history:

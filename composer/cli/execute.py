@@ -6,11 +6,11 @@ import os
 import signal
 from typing import TYPE_CHECKING, Any
 
+from composer.app import shim
 from composer.errors import NotFoundError
-from composer.namespaces.client import ShimClient
 
 if TYPE_CHECKING:
-    from composer.namespaces.client import Message
+    from composer.namespaces.client import Message, ShimClient
     from composer.state.paths import Paths
 
 GONE = 137
@@ -37,7 +37,8 @@ class Execution:
         *,
         privileged: bool = False,
     ) -> None:
-        self._run = paths.container_run(container_id)
+        self._paths = paths
+        self._id = container_id
         self._process = process
         self._environment = environment
         self._privileged = privileged
@@ -49,7 +50,7 @@ class Execution:
             EngineError: It cannot be started (or one of its kinds).
         """
         nothing = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-        with ShimClient(self._run) as client:
+        with shim(self._paths, self._id) as client:
             self._start(client, (nothing, nothing, nothing))
         os.close(nothing)
         return 0
@@ -60,7 +61,7 @@ class Execution:
         Raises:
             EngineError: It cannot be started (or one of its kinds).
         """
-        with ShimClient(self._run) as client:
+        with shim(self._paths, self._id) as client:
             if terminal and os.isatty(0) and os.isatty(1):
                 return self._run_with_terminal(client)
             return self._run_directly(client)

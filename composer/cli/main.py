@@ -58,6 +58,12 @@ def dispatch(words: list[str], context: Context) -> int:
         return 0
     if words[0] == "help":
         words = [*words[1:], "--help"]
+    if context.options.compatibility:
+        from composer.errors import UnsupportedError
+
+        raise UnsupportedError(
+            "--compatibility is not offered", hint="containers are named PROJECT-SERVICE-1"
+        )
     from composer.cli.table import COMMANDS, members, split
 
     name, rest = split(words)

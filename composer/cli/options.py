@@ -58,7 +58,7 @@ OPTIONS = (
         ("auto", "tty", "plain", "json", "quiet"),
     ),
     Option(("--parallel",), "parallel", "N", "Most operations at once; -1 is without limit"),
-    Option(("--compatibility",), "compatibility", "", "Separate container names with _ as Compose v1 did"),
+    Option(("--compatibility",), "compatibility", "", "Not offered: names as Compose v1 made them"),
     Option(("--all-resources",), "all_resources", "", "Include resources that no service uses"),
     Option(("--dry-run",), "dry_run", "", "Show what would be done and do nothing"),
     Option(("--verbose",), "verbose", "", "Say more"),
