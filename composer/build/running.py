@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from composer.build.dockerfile.heredocs import parse_heredoc
 from composer.build.dockerfile.mounts import RunMount, parse_mount
-from composer.build.patterns import IgnoreRules, clean
+from composer.build.patterns import IgnoreRules
 from composer.build.records import step_key
 from composer.build.selection import Source, select
 from composer.build.tree import DirectoryTree, Tree, resolve
@@ -293,6 +293,11 @@ class Workspace:
             write_private(host, data, mount.uid or 0, mount.gid or 0, mount.mode)
             self.mounts.append(Mount("bind", planned.target, host, read_only=True))
 
+    def agent(self, target: str, path: str) -> None:
+        """Mount the socket of an ssh agent; the first one is what SSH_AUTH_SOCK names."""
+        self.mounts.append(Mount("bind", target, path))
+        self.environment.setdefault("SSH_AUTH_SOCK", target)
+
     def script(self, name: str, data: bytes) -> None:
         """Put a here-document where it can be executed."""
         host = self.fresh(self.scratch)
@@ -356,8 +361,3 @@ def container_config(
         network_mode="none" if step.network == "none" else "host",
         extra_hosts=request.extra_hosts,
     )
-
-
-def absolute(path: str) -> str:
-    """*path* below `/`, cleaned."""
-    return clean("/" + path)

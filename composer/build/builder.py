@@ -1,0 +1,333 @@
+"""Builds an image: stages as concurrent tasks, each waiting only for the stages it reads from."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from composer.build.base import BaseImages
+from composer.build.contexts import Context, open_context
+from composer.build.dockerfile.parser import Dockerfile, parse
+from composer.build.lint import check_dockerfile
+from composer.build.named import NamedContexts
+from composer.build.progress import Progress
+from composer.build.records import Records, step_key
+from composer.build.scope import (
+    ACCEPTED_ARGUMENTS,
+    PROXY_ARGUMENTS,
+    evaluate_globals,
+    host_platform,
+    platform_arguments,
+)
+from composer.build.stage import StageBuilder
+from composer.build.stages import needed_stages
+from composer.build.times import created_now, stamp
+from composer.errors import BuildError, ComposerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from composer.build.base import Puller
+    from composer.build.request import BuildRequest
+    from composer.build.scope import GlobalArguments
+    from composer.build.state import Snapshot
+    from composer.engine import ContainerConfig, Step
+    from composer.events import Report
+    from composer.images.config import ImageConfig
+    from composer.images.store import Image, Store
+
+_T = TypeVar("_T")
+
+
+class StepEngine(Protocol):
+    """What a build needs of `composer.engine.Engine`."""
+
+    def step(self, config: ContainerConfig) -> AbstractAsyncContextManager[Step]:
+        """See `Engine.step`."""
+        ...
+
+
+async def build(
+    request: BuildRequest,
+    *,
+    engine: StepEngine,
+    store: Store,
+    report: Report,
+    puller: Puller | None = None,
+) -> Image:
+    """Build *request* and name the result.
+
+    Args:
+        request: What to build.
+        engine: Runs RUN steps.
+        store: Takes layers and the image.
+        report: Is told of every step.
+        puller: Fetches a base image that the store lacks; None uses the registry client.
+
+    Returns:
+        The image, with all of the request's tags.
+
+    Raises:
+        BuildError: The Dockerfile is wrong, or a step failed; `where` is its line.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(store.using())
+        scratch = stack.enter_context(store.scratch())
+        job = Build(request, engine, store, report, puller or _puller(store, report), str(scratch))
+        try:
+            return await job.run()
+        except BaseExceptionGroup as group:
+            raise _first_error(group) from group
+
+
+def _puller(store: Store, report: Report) -> Puller:
+    async def fetch(name: str, platform: str) -> Image:
+        from composer.registry.pull import pull
+
+        return await pull(store, name, platform=platform, report=report)
+
+    return fetch
+
+
+async def check(request: BuildRequest, *, store: Store) -> tuple[Context, list[str], bool]:
+    """Run the build checks only.
+
+    Returns:
+        The context, one `file:line: message (Rule)` for each finding, and whether they fail the build.
+
+    Raises:
+        BuildError: The Dockerfile cannot be parsed.
+    """
+    with store.scratch() as scratch:
+        context = await in_thread(open_context, request, str(scratch))
+        result = check_dockerfile(
+            parse(context.text, context.file),
+            build_args=request.args,
+            target=request.target,
+            ignore=context.ignore,
+        )
+        if result.error is not None:
+            raise result.error
+        lines = [
+            f"{context.file}:{warning.line}: {warning.message} ({warning.rule})"
+            for warning in result.warnings
+        ]
+        return context, lines, result.fails
+
+
+async def in_thread(function: Callable[..., _T], *arguments: object) -> _T:
+    """Run something that blocks."""
+    return await anyio.to_thread.run_sync(lambda: function(*arguments))
+
+
+def _first_error(group: BaseExceptionGroup) -> BaseException:
+    """The error that stopped the build; a cancelled neighbour's is never it."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            inner = _first_error(error)
+            if isinstance(inner, ComposerError):
+                return inner
+        elif isinstance(error, ComposerError):
+            return error
+    return group.exceptions[0]
+
+
+class Build:
+    """One build in progress; stages ask it for one another.
+
+    Attributes:
+        request: What is built.
+        engine: Runs RUN steps.
+        store: Takes layers.
+        records: The cache.
+        scratch: A directory on the store's file system, removed at the end.
+        progress: Tells of steps.
+        platform: What is built for.
+        epoch: SOURCE_DATE_EPOCH, or None.
+        runs: How many RUN steps at once.
+    """
+
+    def __init__(
+        self,
+        request: BuildRequest,
+        engine: StepEngine,
+        store: Store,
+        report: Report,
+        puller: Puller | None,
+        scratch: str,
+    ) -> None:
+        self.request = request
+        self.engine = engine
+        self.store = store
+        self.records = Records(store)
+        self.scratch = scratch
+        self.progress = Progress(report, request.title, request.service)
+        self.platform = _platform(request)
+        self.epoch = _epoch(request, self.progress)
+        self.bases = BaseImages(store, puller, self.progress, pull=request.pull, platform=self.platform)
+        self.named = NamedContexts(self)
+        self.runs = anyio.CapacityLimiter(max(2, _cores()))
+        self.used: list[str] = []
+        self.context: Context
+        self.dockerfile: Dockerfile
+        self.globals_: GlobalArguments
+        self._results: dict[int, Snapshot] = {}
+        self._done: dict[int, anyio.Event] = {}
+        self._tasks: anyio.abc.TaskGroup
+
+    async def run(self) -> Image:
+        """Do it all."""
+        started = time.monotonic()
+        self.progress.build_started()
+        self.context = await in_thread(open_context, self.request, self.scratch)
+        self.dockerfile = parse(self.context.text, self.context.file)
+        if not self.dockerfile.stages:
+            raise BuildError(f"{self.context.file} has no FROM, so there is nothing to build")
+        self.globals_ = evaluate_globals(
+            self.dockerfile.arguments,
+            platform_arguments(self.platform, host_platform(), self.request.target),
+            self.request.args,
+        )
+        target = self._target()
+        self._check(target)
+        await self._import_cache()
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            for index in sorted(needed_stages(self.dockerfile, target, self.globals_)):
+                self._start(index)
+        image = await in_thread(self._finish, self._results[target])
+        await self._export_cache()
+        self.progress.build_done(image.id, time.monotonic() - started)
+        return image
+
+    async def stage(self, index: int) -> Snapshot:
+        """The result of a stage, once it is there; it is started when nobody has."""
+        self._start(index)
+        await self._done[index].wait()
+        return self._results[index]
+
+    def _start(self, index: int) -> None:
+        if index not in self._done:
+            self._done[index] = anyio.Event()
+            self._tasks.start_soon(self._build_stage, index)
+
+    async def _build_stage(self, index: int) -> None:
+        self._results[index] = await StageBuilder(self, self.dockerfile.stages[index]).run()
+        self._done[index].set()
+
+    def _target(self) -> int:
+        wanted = self.request.target.lower()
+        if not wanted:
+            return self.dockerfile.stages[-1].index
+        found = self.dockerfile.names.get(wanted)
+        if not found:
+            names = ", ".join(self.dockerfile.names) or "none"
+            raise BuildError(
+                f"there is no build stage {self.request.target!r}", hint=f"named stages: {names}"
+            )
+        return found[-1]
+
+    def _check(self, target: int) -> None:
+        result = check_dockerfile(
+            self.dockerfile,
+            build_args=self.request.args,
+            target=self.request.target,
+            every_stage=False,
+            ignore=self.context.ignore,
+        )
+        for warning in result.warnings:
+            self.progress.warning(f"{self.context.file}:{warning.line}: {warning.message} ({warning.rule})")
+        if result.fails:
+            raise BuildError(
+                "the build checks found something, and the Dockerfile says check=error=true",
+                where=self.dockerfile.location(result.warnings[0].line),
+            )
+        self._warn_of_unknown_args(target)
+
+    def _warn_of_unknown_args(self, _target: int) -> None:
+        from composer.build.dockerfile.instructions import Arg, Onbuild
+
+        known = set(self.globals_.declared) | set(self.globals_.values)
+        known |= ACCEPTED_ARGUMENTS | PROXY_ARGUMENTS
+        for stage in self.dockerfile.stages:
+            for instruction in stage.instructions:
+                if isinstance(instruction, Arg):
+                    known.update(name for name, _ in instruction.items)
+                elif isinstance(instruction, Onbuild):
+                    known.update(instruction.expression.replace("=", " ").split())
+        for name in self.request.args:
+            if name not in known:
+                self.progress.warning(f"build argument {name!r} is not used by any ARG")
+
+    async def _import_cache(self) -> None:
+        if self.request.cache_from and not self.request.no_cache:
+            from composer.build.transfer import import_cache
+
+            for text in self.request.cache_from:
+                await in_thread(import_cache, text, self.store, self.records, self.progress)
+
+    async def _export_cache(self) -> None:
+        if self.request.cache_to:
+            from composer.build.transfer import export_cache
+
+            for text in self.request.cache_to:
+                await in_thread(export_cache, text, self.store, self.records, self.used, self.progress)
+
+    def _finish(self, result: Snapshot) -> Image:
+        """Complete the configuration and put the image into the store. Blocks."""
+        config = result.config
+        if self.request.labels:
+            config = replace(config, labels={**config.labels, **self.request.labels})
+        config = self._with_times(config, result.created)
+        image = self.store.put_image(config, names=self.request.tags)
+        self.records.touch(self.used)
+        return image
+
+    def _with_times(self, config: ImageConfig, newest: str) -> ImageConfig:
+        if self.epoch is not None:
+            created = stamp(self.epoch)
+        elif newest:
+            created = newest
+        else:
+            # Nothing dates an image without new layers: what first gave this result does.
+            bare = replace(config, created="", history=())
+            key = step_key(kind="created", config=bare.to_bytes().decode())
+            created = self.records.noted(key) or created_now()
+            self.records.note(key, created)
+        history = tuple(
+            entry if entry.created else replace(entry, created=created) for entry in config.history
+        )
+        return replace(config, created=created, history=history)
+
+
+def _platform(request: BuildRequest) -> str:
+    if len(request.platforms) > 1:
+        raise BuildError(
+            f"cannot build for several platforms at once: {', '.join(request.platforms)}",
+            hint="build them one by one",
+        )
+    return request.platforms[0] if request.platforms else host_platform()
+
+
+def _epoch(request: BuildRequest, progress: Progress) -> int | None:
+    text = request.args.get("SOURCE_DATE_EPOCH")
+    if text:
+        if text.isdigit() and len(text) < 13:
+            return int(text)
+        progress.warning(f"SOURCE_DATE_EPOCH={text} is not a number of seconds, and is ignored")
+    return request.source_date_epoch
+
+
+def _cores() -> int:
+    import os
+
+    return len(os.sched_getaffinity(0))
+
+
+__all__ = ["Build", "build", "check"]

@@ -1,0 +1,58 @@
+"""An engine that is opened by the first RUN that is not in the cache: an unchanged build needs none."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from anyio.abc import TaskGroup, TaskStatus
+
+    from composer.build.builder import StepEngine
+    from composer.engine import ContainerConfig, Step
+
+
+class LazyEngine:
+    """The part of `Engine` that a build uses. Make it with `lazy_engine`."""
+
+    def __init__(
+        self, opener: Callable[[], AbstractAsyncContextManager[StepEngine]], tasks: TaskGroup
+    ) -> None:
+        self._opener = opener
+        self._tasks = tasks
+        self._lock = anyio.Lock()
+        self._engine: StepEngine | None = None
+        self.closing = anyio.Event()
+
+    @asynccontextmanager
+    async def step(self, config: ContainerConfig) -> AsyncIterator[Step]:
+        """See `Engine.step`."""
+        async with self._lock:
+            if self._engine is None:
+                self._engine = await self._tasks.start(self._serve)
+        async with self._engine.step(config) as step:
+            yield step
+
+    async def _serve(self, *, task_status: TaskStatus[StepEngine]) -> None:
+        """Hold the engine open in one task: what enters a task group has to leave it."""
+        async with self._opener() as engine:
+            task_status.started(engine)
+            await self.closing.wait()
+
+
+@asynccontextmanager
+async def lazy_engine(
+    opener: Callable[[], AbstractAsyncContextManager[StepEngine]],
+) -> AsyncIterator[LazyEngine]:
+    """An engine that *opener* opens when it is first needed."""
+    async with anyio.create_task_group() as tasks:
+        engine = LazyEngine(opener, tasks)
+        try:
+            yield engine
+        finally:
+            engine.closing.set()

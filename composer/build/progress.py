@@ -1,0 +1,113 @@
+"""What a build tells while it runs: typed events, one pair for each step, one for each line of output."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from composer.events import Event
+
+if TYPE_CHECKING:
+    from composer.events import Report, Status
+
+_KEPT_LINES = 20
+
+
+class Progress:
+    """The events of one build.
+
+    Args:
+        report: Where they go.
+        title: The build's name.
+        service: The Compose service it is for.
+    """
+
+    def __init__(self, report: Report, title: str, service: str = "") -> None:
+        self.report = report
+        self.title = title
+        self.service = service
+
+    def build_started(self) -> None:
+        """The build begins."""
+        self.report(Event("build", self.title, "Building", "working", service=self.service))
+
+    def build_done(self, image: str, seconds: float) -> None:
+        """The build is complete."""
+        self.report(
+            Event(
+                "build",
+                self.title,
+                "Built",
+                "done",
+                service=self.service,
+                id=image,
+                attributes={"duration": f"{seconds:.3f}"},
+            )
+        )
+
+    def warning(self, text: str) -> None:
+        """A finding that does not stop the build."""
+        self.report(
+            Event("warning", self.title, "", "warning", service=self.service, text=text, parent=self.title)
+        )
+
+    def step(self, name: str) -> StepProgress:
+        """A step begins."""
+        return StepProgress(self, name)
+
+
+class StepProgress:
+    """One step's events; its end says CACHED, DONE or ERROR, and how long it took."""
+
+    def __init__(self, progress: Progress, name: str) -> None:
+        self._progress = progress
+        self.name = name
+        self._started = time.monotonic()
+        self._output: list[str] = []
+        self._send("Running", "working")
+
+    def done(self, *, cached: bool = False) -> None:
+        """It is complete."""
+        self._send("CACHED" if cached else "DONE", "done")
+
+    def failed(self, text: str) -> None:
+        """It failed; *text* is the Dockerfile around its line."""
+        self._send("ERROR", "error", text)
+
+    def output(self, line: str) -> None:
+        """One line that its process wrote."""
+        self._output.append(line)
+        del self._output[:-_KEPT_LINES]
+        progress = self._progress
+        progress.report(
+            Event(
+                "log",
+                self.name,
+                "",
+                "info",
+                service=progress.service,
+                text=line,
+                parent=progress.title,
+                attributes={"stream": "stdout", "since": f"{time.monotonic() - self._started:.3f}"},
+            )
+        )
+
+    @property
+    def tail(self) -> list[str]:
+        """The last lines of output."""
+        return self._output
+
+    def _send(self, action: str, status: Status, text: str = "") -> None:
+        progress = self._progress
+        progress.report(
+            Event(
+                "step",
+                self.name,
+                action,
+                status,
+                service=progress.service,
+                text=text,
+                parent=progress.title,
+                attributes={"duration": f"{time.monotonic() - self._started:.3f}"},
+            )
+        )
