@@ -58,9 +58,10 @@ _EVENT_BUFFER = 10_000
 class NamespaceEngine:
     """Containers of one installation. Make it with `open_engine`."""
 
-    def __init__(self, paths: Paths, tasks: TaskGroup, respawn: Sequence[str]) -> None:
+    def __init__(self, paths: Paths, tasks: TaskGroup, respawn: Sequence[str], cgroup_root: str) -> None:
         self.paths = paths
         self.respawn = tuple(respawn)
+        self.cgroup_root = cgroup_root
         self.store = ContainerStore(paths)
         self.zygote = Zygote()
         self.network_manager = NetworkManager(paths)
@@ -90,6 +91,10 @@ class NamespaceEngine:
         state = self.store.state(config.id)
         self.publish_event("create", state)
         return state
+
+    async def check_ports(self, configs: Sequence[ContainerConfig]) -> None:
+        """See `Engine.check_ports`."""
+        self.network_manager.check_ports(configs)
 
     async def start(self, container_id: str) -> ContainerState:
         """See `Engine.start`."""
@@ -154,7 +159,9 @@ class NamespaceEngine:
                 )
             await self.stop(container_id, timeout=0)
         await self._settled(container_id)
+        group = self.cgroup_of(state.config)
         self.clean_up(state.config)
+        self._remove_parents(group)
         self.network_manager.release(container_id)
         await anyio.to_thread.run_sync(self.store.remove, container_id, state.config.name)
         self.publish_event("destroy", state)
@@ -200,7 +207,7 @@ class NamespaceEngine:
     async def stats(self, container_id: str) -> Stats:
         """See `Engine.stats`."""
         state = self.store.state(container_id)
-        return read_stats(state, cgroup_path(state.config, self.paths))
+        return read_stats(state, self.cgroup_of(state.config))
 
     # -- networks ------------------------------------------------------------------------------------------
 
@@ -400,21 +407,30 @@ class NamespaceEngine:
             with anyio.move_on_after(_KILL_WAIT):
                 await link.ended()
 
+    def cgroup_of(self, config: ContainerConfig) -> str:
+        """The container's control group: where its shim put it, or where a new one would."""
+        values = self.store.raw_state(config.id) or {}
+        return values.get("shim", {}).get("cgroup") or cgroup_path(config, self.paths, self.cgroup_root)
+
     def clean_up(self, config: ContainerConfig) -> None:
         """Remove what a killed shim left in the kernel: processes, cgroup, host ends of links."""
-        group = open_cgroup(cgroup_path(config, self.paths))
+        group = open_cgroup(self.cgroup_of(config))
         if any(os.path.isdir(directory) for directory in group.directories()):
             try:
                 group.kill()
                 group.remove()
             except OSError as error:
                 raise EngineError(f"container {config.name} cannot be cleaned up: {error}") from error
-        parent = os.path.dirname(group.path)
-        for directory in open_cgroup(parent).directories():
-            try:
-                os.rmdir(directory)
-            except OSError:
-                continue  # other containers of the project are in it
+
+    def _remove_parents(self, group: str) -> None:
+        """Remove the control groups above the one that is gone, as far up as they are empty."""
+        for parent in (os.path.dirname(group), os.path.dirname(os.path.dirname(group))):
+            if len(parent) > 1 and not parent.endswith(".slice"):
+                for directory in open_cgroup(parent).directories():
+                    try:
+                        os.rmdir(directory)
+                    except OSError:
+                        continue  # other containers are in it, or it is not ours
 
     def say_bye(self) -> None:
         """The engine is closed on purpose: shims shall not call another agent."""
@@ -423,19 +439,23 @@ class NamespaceEngine:
 
 
 @asynccontextmanager
-async def open_engine(paths: Paths, *, respawn: Sequence[str] = ()) -> AsyncIterator[NamespaceEngine]:
+async def open_engine(
+    paths: Paths, *, respawn: Sequence[str] = (), cgroup_root: str = ""
+) -> AsyncIterator[NamespaceEngine]:
     """An engine on *paths*; containers go on when it is closed.
 
     Args:
         paths: Where this installation lives.
         respawn: Command that starts an agent; a shim that lost its agent runs it with its project's name.
+        cgroup_root: Control group that containers are made in, from `cgroups.systemd.enter_scope`; empty:
+            `/composer<suffix>/<project>`.
 
     Raises:
         UnsupportedError: No root privileges.
     """
     try:
         async with anyio.create_task_group() as tasks:
-            engine = NamespaceEngine(paths, tasks, respawn)
+            engine = NamespaceEngine(paths, tasks, respawn, cgroup_root)
             engine.zygote.start()
             try:
                 yield engine

@@ -60,9 +60,6 @@ async def execute(link: ShimLink, process: Process, timeout: float | None) -> tu
             if scope.cancelled_caught and number:
                 await link.request("exec_signal", exec=number, signal=9)
             # What the command left running may hold the pipe; its output is not waited for.
-            with anyio.move_on_after(0.05):
-                await anyio.wait_readable(reader)
-                await anyio.sleep(0)
             tasks.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         for error in group.exceptions:

@@ -178,7 +178,9 @@ def compile_mount(
         found["source"] = str(paths.container(config.id) / "content" / str(index))
     elif mount.type == "volume":
         found["source"] = volumes[mount.source]
-        found["fill"] = not mount.no_copy
+        # A volume that is somebody's directory (`o: bind`) is taken as it is.
+        own = found["source"] == str(paths.volumes / mount.source / "_data")
+        found["fill"] = own and not mount.no_copy and not mount.subpath
         found["subpath"] = mount.subpath
     else:
         found["subpath"] = mount.subpath

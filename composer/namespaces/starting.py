@@ -134,7 +134,9 @@ def _document(
         for mount in config.mounts
         if mount.type == "volume"
     }
-    launch = compile_launch(config, engine.paths, volumes=volumes, pids=_joined(engine, config))
+    launch = compile_launch(
+        config, engine.paths, volumes=volumes, pids=_joined(engine, config), cgroup_root=engine.cgroup_root
+    )
     launch["network"]["setups"] = [setup.to_dict() for setup in setups]
     launch["network"]["dns"] = bool(setups)
     return launch

@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 def main(path: str, control: socket.socket, output: int) -> NoReturn:
     """Run the step of the launch document *path*; never returns.
 
-    Messages on *control*: `{"dns": true}` with two sockets when it has a network, then `{"exit": code}` or
-    `{"failed": {...}}`. When the other side closes it, everything in the step is killed.
+    One message on *control*: `{"exit": code}` or `{"failed": {...}}`. When the other side closes it, everything in the step is killed.
     """
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -60,9 +59,6 @@ def _run(launch: dict[str, Any], control: socket.socket, output: int) -> int:
             netlink = open_netlink()
             sys_.unshare(c.CLONE_NEWNET)
             endpoint.setup_endpoints(network["setups"], netlink)
-            if network["dns"]:
-                udp, tcp = endpoint.dns_sockets()
-                runner.send_fds(control, {"dns": True}, [udp.fileno(), tcp.fileno()])
         cgroup.create()
         resources = launch["cgroup"]["resources"]
         devices = resources.pop("devices")

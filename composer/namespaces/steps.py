@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -55,11 +55,14 @@ class NamespaceStep:
             for mount in config.mounts
             if mount.type == "volume"
         }
-        launch = compile_launch(config, engine.paths, volumes=volumes, pids={})
+        launch = compile_launch(
+            config, engine.paths, volumes=volumes, pids={}, cgroup_root=engine.cgroup_root
+        )
         launch["network"]["setups"] = [setup.to_dict() for setup in setups]
-        launch["network"]["dns"] = bool(setups)
+        launch["network"]["dns"] = False
         launch["volatile"] = True
-        write_files(engine, config, setups)
+        # Nobody answers names of containers in a build: it asks the host's servers itself.
+        write_files(engine, replace(config, attachments=()), setups)
         self._launch = launch
 
     async def run(self, output: int) -> int:
@@ -88,23 +91,14 @@ class NamespaceStep:
             ours.close()
 
     async def _follow(self, control: socket.socket) -> int:
-        resolver = None
-        try:
-            while True:
-                await anyio.wait_readable(control)
-                data, fds, _, _ = socket_receive(control)
-                if not data:
-                    raise EngineError("the build step's process was killed")
-                message = json.loads(data)
-                if message.get("dns"):
-                    resolver = await self._engine.serve_step_names(self._config, fds)
-                elif report := message.get("failed"):
-                    raise failure(report)
-                else:
-                    return int(message["exit"])
-        finally:
-            if resolver is not None:
-                await resolver.aclose()
+        await anyio.wait_readable(control)
+        data, _, _, _ = socket_receive(control)
+        if not data:
+            raise EngineError("the build step's process was killed")
+        message = json.loads(data)
+        if report := message.get("failed"):
+            raise failure(report)
+        return int(message["exit"])
 
     @staticmethod
     async def _end(control: socket.socket) -> None:

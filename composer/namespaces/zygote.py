@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 
+from composer.namespaces.cgroups import v1, v2
 from composer.namespaces.kernel import constants, syscalls
 from composer.namespaces.sandbox import child
 from composer.namespaces.shim import main as shim
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 _SOCKET = 3
-_preloaded = (child, constants)
+_preloaded = (child, constants, v1, v2)
 
 
 def serve(sock: socket.socket) -> NoReturn:
@@ -70,5 +71,5 @@ def main() -> NoReturn:
     os.umask(0o022)
     os.chdir("/")
     syscalls.prctl(constants.PR_SET_DUMPABLE, 0)
-    sys.stdin = sys.stdout = None  # type: ignore[assignment]
+    sys.stdin = sys.stdout = None
     serve(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=_SOCKET))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from composer.namespaces.cgroups.layout import Layout
 
 _FREEZE_SECONDS = 10.0
+_RACES = 20
 
 
 class LegacyCgroup(Cgroup):
@@ -39,17 +40,25 @@ class LegacyCgroup(Cgroup):
 
     def create(self) -> None:
         for mount in self._layout.hierarchies:
-            current = mount
-            for part in self.path.strip("/").split("/"):
-                parent, current = current, f"{current}/{part}"
-                try:
-                    os.mkdir(current, 0o755)
-                except FileExistsError:
-                    continue
-                except OSError as error:
-                    raise KernelError(error.errno or 0, "mkdir", current) from None
-                if mount == self._layout.controllers.get("cpuset"):
-                    _inherit_cpuset(parent, current)
+            self._make(mount, self.path, cpuset=mount == self._layout.controllers.get("cpuset"))
+
+    def _make(self, mount: str, path: str, *, cpuset: bool) -> None:
+        """Make one directory, and its parents when they are missing."""
+        for _ in range(_RACES):
+            try:
+                os.mkdir(mount + path, 0o755)
+            except FileExistsError:
+                return
+            except FileNotFoundError:
+                # Whoever removes the last container of a project removes the parents too, perhaps right now.
+                self._make(mount, os.path.dirname(path), cpuset=cpuset)
+                continue
+            except OSError as error:
+                raise KernelError(error.errno or 0, "mkdir", mount + path) from None
+            if cpuset:
+                _inherit_cpuset(os.path.dirname(mount + path), mount + path)
+            return
+        raise KernelError(errno.ENOENT, "mkdir", mount + path)
 
     def apply(self, resources: dict[str, Any], devices: list[str] | None = None) -> list[str]:
         warnings = write_all(self._by_controller, limits.v1_writes(resources))

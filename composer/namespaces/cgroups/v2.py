@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _WANTED = ("cpu", "cpuset", "io", "memory", "pids")
 _FREEZE_SECONDS = 10.0
+_RACES = 20
 
 
 class UnifiedCgroup(Cgroup):
@@ -39,6 +40,17 @@ class UnifiedCgroup(Cgroup):
         self._directory = layout.unified + path
 
     def create(self) -> None:
+        for attempt in range(_RACES):
+            try:
+                self._make()
+            except KernelError as error:
+                # Whoever removes the last container of a project removes the parents too, perhaps right now.
+                if error.errno != errno.ENOENT or attempt == _RACES - 1:
+                    raise
+                continue
+            return
+
+    def _make(self) -> None:
         current = self._mount
         for part in self.path.strip("/").split("/"):
             _enable_controllers(current)

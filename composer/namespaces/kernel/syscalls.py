@@ -40,7 +40,7 @@ def _name(path: str | bytes) -> bytes:
 
 
 def clone3(flags: int, *, cgroup: int = -1, exit_signal: int = 17) -> tuple[int, int]:
-    """Fork with *flags*; see clone3(2).
+    """Fork with *flags*.
 
     Args:
         flags: CLONE_ flags; CLONE_PIDFD is added.
@@ -62,17 +62,17 @@ def clone3(flags: int, *, cgroup: int = -1, exit_signal: int = 17) -> tuple[int,
 
 
 def unshare(flags: int) -> None:
-    """Leave namespaces; see unshare(2)."""
+    """Leave namespaces."""
     _check(_libc.unshare(ctypes.c_int(flags)), "unshare")
 
 
 def setns(fd: int, flags: int) -> None:
-    """Join namespaces of a pidfd or of a namespace file; see setns(2)."""
+    """Join namespaces of a pidfd or of a namespace file."""
     _check(_libc.setns(ctypes.c_int(fd), ctypes.c_int(flags)), "setns")
 
 
 def mount(source: str, target: str, fstype: str, flags: int, data: str = "") -> None:
-    """See mount(2)."""
+    """The system call; its manual page is mount in section 2."""
     _check(
         _mount(_name(source), _name(target), _name(fstype), flags, _name(data) if data else None),
         "mount",
@@ -81,18 +81,19 @@ def mount(source: str, target: str, fstype: str, flags: int, data: str = "") -> 
 
 
 def umount2(target: str, flags: int) -> None:
-    """See umount(2)."""
+    """The system call; its manual page is umount in section 2."""
     _check(_libc.umount2(_name(target), ctypes.c_int(flags)), "umount", target)
 
 
 def pivot_root(new_root: str, put_old: str) -> None:
-    """See pivot_root(2)."""
+    """The system call; its manual page is pivot_root in section 2."""
     _check(_syscall(_long(c.NR_PIVOT_ROOT), _name(new_root), _name(put_old)), "pivot_root", new_root)
 
 
 def openat2(directory: int, path: str, flags: int, resolve: int, mode: int = 0) -> int:
-    """Open *path* below *directory*; see openat2(2). Repeats when a rename raced with the walk (EAGAIN)."""
+    """Open *path* below *directory*. Repeats when a rename raced with the walk (EAGAIN)."""
     how = struct.pack("QQQ", flags | os.O_CLOEXEC, mode, resolve)
+    fd = -1
     for _ in range(64):
         fd = _syscall(_long(c.NR_OPENAT2), _long(directory), _name(path), how, _long(len(how)))
         if fd >= 0 or ctypes.get_errno() != errno.EAGAIN:
@@ -101,7 +102,7 @@ def openat2(directory: int, path: str, flags: int, resolve: int, mode: int = 0) 
 
 
 def open_tree(directory: int, path: str, flags: int) -> int:
-    """A descriptor of a mount, or with OPEN_TREE_CLONE of a detached copy; see open_tree(2)."""
+    """A descriptor of a mount, or with OPEN_TREE_CLONE of a detached copy."""
     return _check(
         _syscall(_long(c.NR_OPEN_TREE), _long(directory), _name(path), _ulong(flags | c.OPEN_TREE_CLOEXEC)),
         "open_tree",
@@ -110,7 +111,7 @@ def open_tree(directory: int, path: str, flags: int) -> int:
 
 
 def move_mount(mount_fd: int, target_fd: int) -> None:
-    """Attach a detached mount on an open directory or file; see move_mount(2)."""
+    """Attach a detached mount on an open directory or file."""
     flags = c.MOVE_MOUNT_F_EMPTY_PATH | c.MOVE_MOUNT_T_EMPTY_PATH
     _check(
         _syscall(_long(c.NR_MOVE_MOUNT), _long(mount_fd), b"", _long(target_fd), b"", _ulong(flags)),
@@ -121,7 +122,7 @@ def move_mount(mount_fd: int, target_fd: int) -> None:
 def mount_setattr(
     fd: int, path: str, flags: int, *, add: int = 0, clear: int = 0, propagation: int = 0
 ) -> None:
-    """Change attributes of a mount, with AT_RECURSIVE of a whole tree; see mount_setattr(2)."""
+    """Change attributes of a mount, with AT_RECURSIVE of a whole tree."""
     attr = struct.pack("QQQQ", add, clear, propagation, 0)
     _check(
         _syscall(_long(c.NR_MOUNT_SETATTR), _long(fd), _name(path), _ulong(flags), attr, _long(len(attr))),
@@ -131,7 +132,7 @@ def mount_setattr(
 
 
 def fsopen(fstype: str) -> int:
-    """A file system context; see fsopen(2)."""
+    """A file system context."""
     return _check(_syscall(_long(c.NR_FSOPEN), _name(fstype), _ulong(c.FSOPEN_CLOEXEC)), "fsopen", fstype)
 
 
@@ -161,7 +162,7 @@ def fsconfig_flag(fd: int, key: str) -> None:
 
 
 def fsmount(fd: int, attributes: int = 0) -> int:
-    """Create the file system of a context and return its detached mount; see fsmount(2)."""
+    """Create the file system of a context and return its detached mount."""
     if _syscall(_long(c.NR_FSCONFIG), _long(fd), _ulong(c.FSCONFIG_CMD_CREATE), None, None, _long(0)) < 0:
         number = ctypes.get_errno()
         raise KernelError(number, "fsconfig", _context_log(fd))
@@ -179,26 +180,26 @@ def _context_log(fd: int) -> str:
 
 
 def prctl(option: int, arg2: int = 0, arg3: int = 0) -> int:
-    """See prctl(2)."""
+    """The system call; its manual page is prctl in section 2."""
     return _check(
         _libc.prctl(ctypes.c_int(option), _ulong(arg2), _ulong(arg3), _ulong(0), _ulong(0)), "prctl"
     )
 
 
 def sethostname(name: str) -> None:
-    """See sethostname(2)."""
+    """The system call; its manual page is sethostname in section 2."""
     raw = _name(name)
     _check(_libc.sethostname(raw, ctypes.c_size_t(len(raw))), "sethostname", name)
 
 
 def setdomainname(name: str) -> None:
-    """See setdomainname(2)."""
+    """The system call; its manual page is setdomainname in section 2."""
     raw = _name(name)
     _check(_libc.setdomainname(raw, ctypes.c_size_t(len(raw))), "setdomainname", name)
 
 
 def prlimit(pid: int, resource: int, soft: int, hard: int) -> None:
-    """Set a resource limit; -1 is infinity. See prlimit(2)."""
+    """Set a resource limit; -1 is infinity."""
     value = struct.pack("QQ", soft & 0xFFFFFFFFFFFFFFFF, hard & 0xFFFFFFFFFFFFFFFF)
     _check(_syscall(_long(c.NR_PRLIMIT64), _long(pid), _long(resource), value, None), "prlimit")
 
@@ -212,7 +213,7 @@ def getrlimit(resource: int) -> tuple[int, int]:
 
 
 def capset(effective: int, permitted: int, inheritable: int) -> None:
-    """Set the capability sets of this thread; see capset(2)."""
+    """Set the capability sets of this thread."""
     header = struct.pack("Ii", c.CAPABILITY_VERSION_3, 0)
     low = 0xFFFFFFFF
     data = struct.pack(
@@ -235,7 +236,7 @@ def seccomp_load(program: bytes) -> None:
 
 
 def close_range(first: int, last: int = 0xFFFFFFFF, flags: int = 0) -> None:
-    """Close descriptors, or mark them close-on-exec; see close_range(2)."""
+    """Close descriptors, or mark them close-on-exec."""
     _check(_syscall(_long(c.NR_CLOSE_RANGE), _ulong(first), _ulong(last), _ulong(flags)), "close_range")
 
 
@@ -248,7 +249,7 @@ def join_session_keyring() -> None:
 
 
 def pidfd_send_signal(pidfd: int, signal: int) -> None:
-    """Send *signal*; see pidfd_send_signal(2)."""
+    """Send *signal*."""
     _check(
         _syscall(_long(c.NR_PIDFD_SEND_SIGNAL), _long(pidfd), _long(signal), None, _ulong(0)),
         "pidfd_send_signal",
@@ -256,7 +257,7 @@ def pidfd_send_signal(pidfd: int, signal: int) -> None:
 
 
 def bpf(command: int, attributes: bytes) -> int:
-    """See bpf(2)."""
+    """The system call; its manual page is bpf in section 2."""
     return _check(_syscall(_long(c.NR_BPF), _long(command), attributes, _long(len(attributes))), "bpf")
 
 

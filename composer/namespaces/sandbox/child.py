@@ -142,8 +142,6 @@ def _init(launch: dict[str, Any], prepared: Prepared, channel: socket.socket) ->
         sys_.setdomainname(launch["domainname"])
     if slave >= 0:
         _control(slave)
-    elif not process["stdin_open"]:
-        _container_null(0)
     _execute(launch, process, who, channel)
 
 
@@ -223,14 +221,18 @@ def _stdio(fds: list[int]) -> None:
         os.dup2(fd, number, inheritable=True)
 
 
-def _container_null(number: int) -> None:
-    """Replace the host's null device, a mount outside the container, by the container's."""
-    try:
-        fd = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return
-    os.dup2(fd, number, inheritable=True)
-    os.close(fd)
+def _own_null() -> None:
+    """Replace the host's null device on a standard descriptor by the container's: it leads out by its mount."""
+    for number in (0, 1, 2):
+        try:
+            if os.fstat(number).st_rdev != os.makedev(1, 3):
+                continue
+            fd = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            continue  # a container without /dev/null keeps what it was given
+        if os.fstat(fd).st_rdev == os.makedev(1, 3):
+            os.dup2(fd, number, inheritable=True)
+        os.close(fd)
 
 
 def _sysctls(root: int, sysctls: list[list[str]]) -> None:
@@ -241,28 +243,30 @@ def _sysctls(root: int, sysctls: list[list[str]]) -> None:
         if sys_.fs_magic(proc) != c.PROC_SUPER_MAGIC:
             raise LaunchError("/proc in the container is not procfs")
         for path, value in sysctls:
-            try:
-                fd = sys_.openat2(proc, path, os.O_WRONLY, c.RESOLVE_BENEATH | c.RESOLVE_NO_SYMLINKS)
-            except KernelError as error:
-                raise LaunchError(
-                    f"sysctl {path.replace('/', '.')} cannot be set: {error.strerror}", errno=error.errno or 0
-                ) from error
-            try:
-                os.write(fd, value.encode())
-            except OSError as error:
-                raise LaunchError(
-                    f"sysctl {path.replace('/', '.')}={value}: {error.strerror}", errno=error.errno or 0
-                ) from error
-            finally:
-                os.close(fd)
+            _write_sysctl(proc, path, value)
     finally:
         os.close(proc)
+
+
+def _write_sysctl(proc: int, path: str, value: str) -> None:
+    name = path.replace("/", ".")
+    try:
+        fd = sys_.openat2(proc, path, os.O_WRONLY, c.RESOLVE_BENEATH | c.RESOLVE_NO_SYMLINKS)
+        try:
+            os.write(fd, value.encode())
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise LaunchError(
+            f"sysctl {name}={value} cannot be set: {error.strerror}", errno=error.errno or 0
+        ) from error
 
 
 def _execute(launch: dict[str, Any], process: dict[str, Any], who: Any, channel: socket.socket) -> NoReturn:
     env = _environment(process["env"], launch["hostname"], who.home, terminal=process["terminal"])
     arguments = [os.fsencode(argument) for argument in process["args"]]
     search = env.get(b"PATH", DEFAULT_PATH.encode())
+    _own_null()
     identity.own_stdio(who)
     # One descriptor besides stdio stays, and closes at execve: nothing of the host can be reached by number.
     os.dup2(channel.fileno(), _CHANNEL, inheritable=False)

@@ -1,7 +1,8 @@
-"""A new volume takes what the image has at its place: files, owners, modes, times, xattrs, links.
+"""Fill an empty volume with what the image has at its mount point, as it is there.
 
-Read through the image's own tree by descriptors, before the container exists, and at most once: the copy is
-made under a lock on the volume, and only when the volume is empty.
+Owners, modes, times, extended attributes, symbolic and hard links and device nodes are kept. The copy is
+made in place, under a lock, and a marker beside the data tells an interrupted copy from a finished one.
+Lean: this runs in the shim, where the image is mounted.
 """
 
 from __future__ import annotations
@@ -11,88 +12,127 @@ import fcntl
 import os
 import stat
 
-from composer.namespaces.kernel.errors import KernelError
-from composer.namespaces.sandbox import paths
-
-_BLOCK = 1 << 20
+_CHUNK = 1 << 24
 
 
-def fill_volume(root: int, target: str, volume: str) -> bool:
-    """Copy the directory *target* of the tree *root* into *volume* when that is empty.
+def fill_volume(directory: str, source: str) -> bool:
+    """Copy the tree *source* into the volume whose own directory is *directory*, if it is empty.
+
+    Args:
+        directory: The volume's directory; its data is in `_data` below it.
+        source: A directory in the image; must be resolved already, it is not followed as a link.
 
     Returns:
         Whether anything was copied.
+
+    Raises:
+        OSError: The disk is full, or *source* cannot be read.
     """
-    with_names = os.open(volume, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    data, marker = f"{directory}/_data", f"{directory}/filling"
+    lock = os.open(f"{directory}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(with_names, fcntl.LOCK_EX)
-        if os.listdir(with_names):
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if os.path.exists(marker):
+            _clear(data)
+        elif _has_entries(data):
             return False
-        try:
-            source = paths.open_inside(root, target, os.O_RDONLY | os.O_DIRECTORY)
-        except KernelError as error:
-            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-                return False
-            raise
-        try:
-            copied = _copy_tree(source, with_names)
-            _copy_attributes(source, with_names)
-        finally:
-            os.close(source)
-        return copied
+        status = os.lstat(source)
+        if not stat.S_ISDIR(status.st_mode):
+            return False
+        os.close(os.open(marker, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        copy_tree(source, data)
+        os.unlink(marker)
+        return True
     finally:
-        os.close(with_names)
+        os.close(lock)
 
 
-def _copy_tree(source: int, target: int) -> bool:
-    names = os.listdir(source)
-    for name in names:
-        found = os.stat(name, dir_fd=source, follow_symlinks=False)
-        kind = stat.S_IFMT(found.st_mode)
-        if kind == stat.S_IFDIR:
-            inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
-            os.mkdir(name, 0o700, dir_fd=target)
-            made = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=target)
-            try:
-                _copy_tree(inner, made)
-                _copy_attributes(inner, made)
-            finally:
-                os.close(inner)
-                os.close(made)
-        elif kind == stat.S_IFLNK:
-            os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
-            os.chown(name, found.st_uid, found.st_gid, dir_fd=target, follow_symlinks=False)
-        elif kind == stat.S_IFREG:
-            _copy_file(source, target, name)
-        elif kind in (stat.S_IFIFO, stat.S_IFCHR, stat.S_IFBLK):
-            os.mknod(name, found.st_mode, found.st_rdev, dir_fd=target)
-            os.chown(name, found.st_uid, found.st_gid, dir_fd=target, follow_symlinks=False)
-    return bool(names)
+def copy_tree(source: str, destination: str) -> None:
+    """Copy what the directory *source* holds, and its metadata, into the existing *destination*."""
+    _copy_directory(source, destination, {})
 
 
-def _copy_file(source: int, target: int, name: str) -> None:
-    reader = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    writer = os.open(name, flags, 0o600, dir_fd=target)
+def _copy_directory(source: str, destination: str, seen: dict[tuple[int, int], str]) -> None:
+    with os.scandir(source) as entries:
+        for entry in entries:
+            _copy_entry(entry.path, f"{destination}/{entry.name}", seen)
+    _copy_metadata(source, destination, os.lstat(source))
+
+
+def _copy_entry(source: str, target: str, seen: dict[tuple[int, int], str]) -> None:
+    status = os.lstat(source)
+    kind = stat.S_IFMT(status.st_mode)
+    identity = (status.st_dev, status.st_ino)
+    if kind != stat.S_IFDIR and status.st_nlink > 1:
+        if identity in seen:
+            os.link(seen[identity], target, follow_symlinks=False)
+            return
+        seen[identity] = target
+    if kind == stat.S_IFDIR:
+        os.mkdir(target, 0o700)
+        _copy_directory(source, target, seen)
+        return
+    if kind == stat.S_IFREG:
+        _copy_content(source, target)
+    elif kind == stat.S_IFLNK:
+        os.symlink(os.readlink(source), target)
+    elif kind == stat.S_IFSOCK:
+        return  # a socket without its server is nothing
+    else:
+        os.mknod(target, status.st_mode, status.st_rdev)
+    _copy_metadata(source, target, status)
+
+
+def _copy_content(source: str, target: str) -> None:
+    reader = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        while os.sendfile(writer, reader, None, _BLOCK):
-            pass
-        _copy_attributes(reader, writer)
+        writer = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            while _copy_chunk(reader, writer):
+                pass
+        finally:
+            os.close(writer)
     finally:
         os.close(reader)
-        os.close(writer)
 
 
-def _copy_attributes(source: int, target: int) -> None:
-    found = os.fstat(source)
-    os.fchown(target, found.st_uid, found.st_gid)
-    os.fchmod(target, stat.S_IMODE(found.st_mode))
-    for name in os.listxattr(source):
+def _copy_chunk(reader: int, writer: int) -> int:
+    try:
+        return os.copy_file_range(reader, writer, _CHUNK)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+        return os.sendfile(writer, reader, None, _CHUNK)
+
+
+def _copy_metadata(source: str, target: str, status: os.stat_result) -> None:
+    os.chown(target, status.st_uid, status.st_gid, follow_symlinks=False)
+    if not stat.S_ISLNK(status.st_mode):
+        os.chmod(target, stat.S_IMODE(status.st_mode))
+    for name in os.listxattr(source, follow_symlinks=False):
         if name.startswith("trusted.overlay."):
             continue
         try:
-            os.setxattr(target, name, os.getxattr(source, name))
+            os.setxattr(target, name, os.getxattr(source, name, follow_symlinks=False), follow_symlinks=False)
         except OSError as error:
+            # What the volume's file system does not know cannot be kept there.
             if error.errno not in (errno.EOPNOTSUPP, errno.EPERM):
                 raise
-    os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))
+    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns), follow_symlinks=False)
+
+
+def _has_entries(directory: str) -> bool:
+    with os.scandir(directory) as entries:
+        return next(entries, None) is not None
+
+
+def _clear(directory: str) -> None:
+    for current, directories, files in os.walk(directory, topdown=False):
+        for name in files:
+            os.unlink(f"{current}/{name}")
+        for name in directories:
+            path = f"{current}/{name}"
+            if os.path.islink(path):
+                os.unlink(path)
+            else:
+                os.rmdir(path)

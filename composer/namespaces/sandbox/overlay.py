@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 
 from composer.namespaces.kernel import constants as c
 from composer.namespaces.kernel import syscalls as sys_
 from composer.namespaces.kernel.errors import KernelError, LaunchError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 MAX_LAYERS = 500
 _MAX_STRING = 255
@@ -58,14 +63,9 @@ def open_root(layers: list[str], upper: str, work: str, *, volatile: bool = Fals
             sys_.fsconfig_flag(context, "volatile")
         return sys_.fsmount(context)
     except KernelError as error:
-        if error.errno in (errno.EINVAL, errno.ENOSYS) and "lowerdir+" in error.subject:
-            raise LaunchError(
-                "this kernel's overlayfs takes no single layers",
-                kind="unsupported",
-                errno=error.errno,
-                hint="composer needs Linux 6.7 or later",
-            ) from error
-        raise
+        if error.errno not in (errno.EINVAL, errno.ENOSYS) or not error.subject.startswith("lowerdir+"):
+            raise
+        return _classic(layers, upper, work, opened, volatile=volatile)  # Linux before 6.7
     finally:
         os.close(context)
         for fd in opened:
@@ -76,6 +76,58 @@ def _short(path: str, opened: list[int]) -> str:
     """*path*, or its name in /proc when it is too long for fsconfig(2)."""
     if len(os.fsencode(path)) <= _MAX_STRING:
         return path
+    return _descriptor(path, opened)
+
+
+def _classic(layers: list[str], upper: str, work: str, opened: list[int], *, volatile: bool) -> int:
+    """The same by mount(2), whose options are one page: a child mounts in a namespace of its own.
+
+    The child hands back a detached copy of the mount, so that nothing is ever attached in the host's view.
+    """
+    lower = ":".join(_descriptor(layer, opened) for layer in reversed(layers))
+    options = [f"lowerdir={lower}", *_OPTIONS]
+    if upper:
+        options += [f"upperdir={_descriptor(upper, opened)}", f"workdir={_descriptor(work, opened)}"]
+    if volatile and upper:
+        options.append("volatile")
+    data = ",".join(options)
+    if len(data) >= os.sysconf("SC_PAGE_SIZE"):
+        raise LaunchError(
+            f"this kernel cannot stack {len(layers)} layers",
+            kind="unsupported",
+            hint="use Linux 6.7 or later",
+        )
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    pid, pidfd = sys_.clone3(c.CLONE_NEWNS)
+    if pid == 0:
+        _mount_and_send(data, theirs)
+    theirs.close()
+    try:
+        message, fds, _, _ = socket.recv_fds(ours, 4096, 1)
+        os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+    finally:
+        ours.close()
+        os.close(pidfd)
+    if not fds:
+        number = int(message or b"0")
+        raise KernelError(number or errno.EIO, "mount", "overlay")
+    os.set_inheritable(fds[0], False)
+    return fds[0]
+
+
+def _mount_and_send(data: str, channel: socket.socket) -> NoReturn:
+    try:
+        sys_.mount("", "/", "", c.MS_REC | c.MS_PRIVATE)
+        sys_.mount("overlay", "/tmp", "overlay", 0, data)  # noqa: S108 - nobody else sees this place
+        tree = sys_.open_tree(c.AT_FDCWD, "/tmp", c.OPEN_TREE_CLONE)  # noqa: S108
+        socket.send_fds(channel, [b"0"], [tree])
+    except OSError as error:
+        channel.send(str(error.errno).encode())
+    finally:
+        os._exit(0)
+
+
+def _descriptor(path: str, opened: list[int]) -> str:
     fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     opened.append(fd)
     return f"/proc/self/fd/{fd}"

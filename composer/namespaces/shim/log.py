@@ -51,7 +51,7 @@ class LogFile:
             return
         data = self._partial.pop(stream, b"") + data
         head = f'","stream":"{stream}","time":"{_now()}"}}\n'
-        lines = []
+        lines: list[str] = []
         *whole, rest = data.split(b"\n")
         for line in whole:
             _split(line, lines, head)

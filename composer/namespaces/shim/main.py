@@ -151,7 +151,12 @@ def main(path: str, control: socket.socket, held: list[int]) -> NoReturn:
             launch = json.loads(file.read())
         process = launch["process"]
         process["program"] = base64.b64decode(process["program"])
-        launch["state"]["shim"] = {"pid": os.getpid(), "start": start_time(os.getpid()), "init": [0, 0]}
+        launch["state"]["shim"] = {
+            "pid": os.getpid(),
+            "start": start_time(os.getpid()),
+            "init": [0, 0],
+            "cgroup": launch["cgroup"]["path"],
+        }
         Shim(launch, control, held).run()
         code = 0
     except BaseException as error:  # noqa: BLE001 - the only ways out are the control connection and the log

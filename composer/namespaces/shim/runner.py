@@ -15,7 +15,7 @@ import socket
 from composer.namespaces.kernel import constants as c
 from composer.namespaces.kernel import syscalls as sys_
 from composer.namespaces.kernel.errors import KernelError, LaunchError
-from composer.namespaces.sandbox import child, fill, mounts, overlay
+from composer.namespaces.sandbox import child, fill, mounts, overlay, paths
 from composer.namespaces.sandbox.child import Prepared
 
 TYPE_CHECKING = False
@@ -118,13 +118,27 @@ def open_sources(launch: dict[str, Any], root: int) -> dict[int, int]:
             if mount.get("create"):
                 os.makedirs(mount["source"], mode=0o755, exist_ok=True)
             if mount.get("fill"):
-                fill.fill_volume(root, mount["target"], mount["source"])
+                _fill(root, mount)
             sources[index] = mounts.open_source(mount)
     except BaseException:
         for fd in sources.values():
             os.close(fd)
         raise
     return sources
+
+
+def _fill(root: int, mount: dict[str, Any]) -> None:
+    """Give a new volume what the image has at its place."""
+    try:
+        place = paths.open_inside(root, mount["target"], os.O_RDONLY | os.O_DIRECTORY)
+    except KernelError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return  # nothing there
+        raise
+    try:
+        fill.fill_volume(os.path.dirname(mount["source"]), f"/proc/self/fd/{place}/.")
+    finally:
+        os.close(place)
 
 
 def start_init(launch: dict[str, Any], cgroup: Cgroup, stdio: list[int]) -> Running:

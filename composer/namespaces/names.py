@@ -1,0 +1,107 @@
+"""Names and relays for the containers of one project: the engine's events in, resolver and relay kept up.
+
+Only one process per project does this: its agent. The sockets belong to the shims, so an agent that takes
+over asks them again.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+
+from composer.errors import ComposerError
+from composer.namespaces.network.files import upstreams
+from composer.namespaces.network.relay import Relay
+from composer.namespaces.network.resolver import Resolver
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from composer.engine import ContainerState
+    from composer.namespaces.engine import NamespaceEngine
+
+RUNNING = frozenset({"running", "paused", "stopping"})
+
+
+class NameService:
+    """Keeps one resolver and one relay for a project. Make it with `serve_names`."""
+
+    def __init__(self, engine: NamespaceEngine, resolver: Resolver, relay: Relay) -> None:
+        self._engine = engine
+        self._resolver = resolver
+        self._relay = relay
+        self._runs: dict[str, float] = {}
+        """Start time of the run for which a container is registered."""
+        self._names: frozenset[tuple[str, str, float]] = frozenset()
+        self._changed = anyio.Event()
+        self._states: tuple[ContainerState, ...] = ()
+
+    def update(self, states: Iterable[ContainerState]) -> None:
+        """Take over the present states of the project's containers; returns at once."""
+        self._states = tuple(states)
+        running = [state for state in self._states if state.status in RUNNING]
+        names = frozenset((state.id, state.name, state.started_at) for state in running)
+        if names != self._names:
+            # What has ended must not be answered any more, so this does not wait for the task below.
+            self._names = names
+            self._resolver.set_zones(self._engine.network_manager.names(running))
+            self._changed.set()
+
+    async def run(self) -> None:
+        """Register and deregister containers until cancelled."""
+        while True:
+            changed, self._changed = self._changed, anyio.Event()
+            running = {state.id: state for state in self._states if state.status in RUNNING}
+            for container in [key for key in self._runs if key not in running]:
+                self._resolver.remove(container)
+                self._relay.remove(container)
+                del self._runs[container]
+            for state in running.values():
+                if self._runs.get(state.id) != state.started_at:
+                    await self._register(state)
+            if not changed.is_set():
+                await self._changed.wait()
+
+    async def _register(self, state: ContainerState) -> None:
+        try:
+            sockets = await self._engine.dns_sockets(state.id)
+            ports = await self._engine.port_sockets(state.id)
+        except ComposerError:
+            return  # it has ended meanwhile; the next event says so
+        self._runs[state.id] = state.started_at
+        config = state.config
+        if sockets is not None:
+            internal = {
+                network.config.id for network in await self._engine.networks() if network.config.internal
+            }
+            networks = [item.network for item in config.attachments]
+            self._resolver.add(
+                state.id,
+                *sockets,
+                networks=networks,
+                upstreams=upstreams(config),
+                links={key: name for item in config.attachments for key, name in item.links.items()},
+                forward=not networks or not internal.issuperset(networks),
+            )
+        if ports is not None:
+            held, fds = ports
+            try:
+                self._relay.add(state.id, held, fds, self._engine.network_manager.reserve(config))
+            finally:
+                for fd in fds:
+                    os.close(fd)
+
+
+@asynccontextmanager
+async def serve_names(engine: NamespaceEngine) -> AsyncIterator[NameService]:
+    """Answer names and relay ports while the context is open; feed it with `NameService.update`."""
+    async with Resolver() as resolver, Relay() as relay, anyio.create_task_group() as tasks:
+        service = NameService(engine, resolver, relay)
+        tasks.start_soon(service.run)
+        try:
+            yield service
+        finally:
+            tasks.cancel_scope.cancel()
