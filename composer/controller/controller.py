@@ -15,7 +15,7 @@ from composer.controller.image_source import image_name, plan_images
 from composer.controller.mounts import check_sources
 from composer.controller.observe import Observed, observe
 from composer.controller.options import UpOptions
-from composer.controller.plan import CreateNetwork, CreateVolume, Plan, then
+from composer.controller.plan import CreateContainer, CreateNetwork, CreateVolume, Plan, StartContainer, then
 from composer.controller.reconcile import reconcile
 from composer.controller.teardown import (
     plan_down,
@@ -87,6 +87,21 @@ class Controller:
         facts = preparation.facts_of(project, order, present)
         return then([images, reconcile(project, graph, observed, facts, options)], project.name)
 
+    async def plan_run(self, project: Project, options: RunOptions) -> Plan:
+        """What `run` would do, without doing it.
+
+        Raises:
+            ComposerError: As `run` would before it changes anything.
+        """
+        up = _needed_for_run(project, options)
+        plans = [await self.plan_up(project, up)] if up.services else []
+        name = options.name or f"{project.name}-{options.service}-run"
+        create = CreateContainer(key=f"create {name}", name=name, service=options.service, reason="run")
+        start = StartContainer(
+            key=f"start {name}", name=name, service=options.service, container=create.key, after=(create.key,)
+        )
+        return then([*plans, Plan(project.name, (create, start))], project.name)
+
     async def up(self, project: Project, options: UpOptions, report: Report = discard) -> Plan:
         """Make the project as its file says.
 
@@ -129,24 +144,8 @@ class Controller:
         from composer.controller.run import run_identity, run_service
 
         preparation.refuse_unsupported(project)
-        graph = Graph.of(project)
-        if options.service not in project.services:
-            raise NotFoundError(f"no such service: {options.service}")
-        needed = () if options.no_deps else tuple(edge.needs for edge in graph.needs(options.service))
-        up = UpOptions(
-            services=needed,
-            recreate="never",
-            recreate_dependencies="never",
-            gate_for=options.service,
-            build=options.build,
-            pull=options.pull,
-            remove_orphans=options.remove_orphans,
-            ignore_orphans=not options.remove_orphans,
-            parallel=options.parallel,
-            quiet_pull=options.quiet_pull,
-            quiet_build=options.quiet_build,
-        )
-        if needed:
+        up = _needed_for_run(project, options)
+        if up.services:
             await self.up(project, up, report)
         present = await self._provide_images(project, (options.service,), up, report)
         service = run_service(project, options)
@@ -317,3 +316,27 @@ class Controller:
             if present.get(image) is None:
                 raise NotFoundError(f"no such image: {image}", path=f"services.{name}.image")
         return present
+
+
+def _needed_for_run(project: Project, options: RunOptions) -> UpOptions:
+    """How the services that `run` needs are brought up; none when `services` is empty.
+
+    Raises:
+        NotFoundError: There is no such service.
+    """
+    if options.service not in project.services:
+        raise NotFoundError(f"no such service: {options.service}")
+    edges = () if options.no_deps else Graph.of(project).needs(options.service)
+    return UpOptions(
+        services=tuple(edge.needs for edge in edges),
+        recreate="never",
+        recreate_dependencies="never",
+        gate_for=options.service,
+        build=options.build,
+        pull=options.pull,
+        remove_orphans=options.remove_orphans,
+        ignore_orphans=not options.remove_orphans,
+        parallel=options.parallel,
+        quiet_pull=options.quiet_pull,
+        quiet_build=options.quiet_build,
+    )

@@ -30,7 +30,7 @@ class Watcher:
     ) -> None:
         self._engine = engine
         self._project = project
-        self._listener = listener
+        self.listener = listener
         self._changed = anyio.Event()
         self.states: dict[str, ContainerState] = {}
 
@@ -50,8 +50,8 @@ class Watcher:
                 self.states.pop(event.container, None)
             elif not self._is_older(event.state):
                 self.states[event.container] = event.state
-            if self._listener is not None:
-                self._listener(event)
+            if self.listener is not None:
+                self.listener(event)
             self._wake()
 
     def refresh(self, states: Iterable[ContainerState]) -> None:

@@ -1,0 +1,114 @@
+"""`python -m composer.agent NAME` looks after a project; `--adopt` is told its project on standard input."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from composer.agent.sockets import LOCK, listen
+from composer.state.paths import Paths
+
+
+def main() -> int:
+    """Run the agent; returns its exit code."""
+    first = socket.socket(fileno=os.dup(0)) if sys.argv[1:] == ["--adopt"] else None
+    _detach()
+    _import_what_every_agent_needs()
+    if first is not None:
+        told = _read_line(first)
+        if not told:
+            return 0  # the command that started this agent needs none
+        paths, name = Paths(Path(told["root"]), Path(told["run"])), told["adopt"]
+    else:
+        paths, name = Paths.from_environment(), sys.argv[1]
+    _set_home(paths)
+    lock = _lock(paths, name)
+    if lock < 0:
+        if first is not None:
+            first.sendall(b'{"ready":false}\n')
+        return 0
+    return _serve(paths, name, first)
+
+
+def _serve(paths: Paths, name: str, first: socket.socket | None) -> int:
+    import anyio
+
+    from composer.agent.requests import error_to_json
+    from composer.agent.server import Agent
+    from composer.errors import ComposerError
+
+    directory = paths.project_run(name)
+    try:
+        listener = listen(directory)
+        listener.setblocking(False)
+        agent = Agent(paths, name)
+        if first is not None:
+            first.sendall(b'{"ready":true}\n')
+            first.setblocking(False)
+        anyio.run(agent.serve, listener, first)
+    except ComposerError as error:
+        if first is not None:
+            first.setblocking(True)
+            line = json.dumps({"error": error_to_json(error)}) + "\n"
+            first.sendall(line.encode())
+        return 1
+    finally:
+        (directory / "agent.sock").unlink(missing_ok=True)
+    return 0
+
+
+def _detach() -> None:
+    """Nothing of the caller's is kept: no terminal, no directory, no mask."""
+    os.chdir("/")
+    os.umask(0o022)
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    os.close(null)
+
+
+def _import_what_every_agent_needs() -> None:
+    """While the command still reads its files."""
+    import composer.agent.server
+    import composer.controller.controller
+    import composer.images.store
+    import composer.namespaces.names
+    import composer.spec.model  # noqa: F401
+
+
+def _read_line(connection: socket.socket) -> dict[str, Any]:
+    data = bytearray()
+    while not data.endswith(b"\n"):
+        byte = connection.recv(1)
+        if not byte:
+            return {}
+        data += byte
+    return dict(json.loads(data))
+
+
+def _set_home(paths: Paths) -> None:
+    """What this agent starts must find the same state."""
+    if paths.suffix and paths.root.parent == paths.run.parent:
+        os.environ["COMPOSER_HOME"] = str(paths.root.parent)
+
+
+def _lock(paths: Paths, name: str) -> int:
+    """Hold the project's lock for life; -1 when another agent has it."""
+    directory = paths.project_run(name)
+    directory.mkdir(parents=True, exist_ok=True)
+    fd = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return -1
+    return fd
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+"""The one module that chooses a concrete engine, and wires the rooms together.
+
+`open_local` gives a library, a test or the agent everything that acts on this machine; `shim` and
+`container_directory` give the command line what it needs to read, without asyncio.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable
+
+    from composer.controller.controller import Controller
+    from composer.controller.watcher import Watcher
+    from composer.engine import ContainerState
+    from composer.events import Report
+    from composer.images.store import Image, Store
+    from composer.namespaces.client import ShimClient
+    from composer.namespaces.engine import NamespaceEngine
+    from composer.spec.model import Project, Service
+    from composer.state.paths import Paths
+
+
+class LocalImages:
+    """`ImageSource` on the store of this machine, with registry client and builder.
+
+    Args:
+        paths: Where the store is.
+        engine: Runs RUN steps of builds.
+    """
+
+    def __init__(self, paths: Paths, engine: NamespaceEngine) -> None:
+        self._paths = paths
+        self._engine = engine
+        self._store: Store | None = None
+
+    @property
+    def store(self) -> Store:
+        """The store; opened at first use."""
+        if self._store is None:
+            from composer.images.store import Store
+
+            self._store = Store(self._paths)
+        return self._store
+
+    async def find(self, name: str) -> Image | None:
+        """See `ImageSource.find`."""
+        return self.store.resolve(name)
+
+    async def pull(self, name: str, *, platform: str, report: Report) -> Image:
+        """See `ImageSource.pull`."""
+        from composer.registry.pull import pull
+
+        return await pull(self.store, name, platform=platform, report=report)
+
+    async def build(self, project: Project, service: Service, *, report: Report) -> Image:
+        """See `ImageSource.build`."""
+        from composer.build.builder import build
+        from composer.build.compose import request_for
+
+        request = request_for(project, service)
+        return await build(request, engine=self._engine, store=self.store, report=report)
+
+    async def remove(self, name: str) -> None:
+        """See `ImageSource.remove`."""
+        self.store.remove(name)
+
+
+class Local:
+    """What `open_local` opens.
+
+    Attributes:
+        paths: Where everything lives.
+        engine: The engine.
+        images: Images of this machine.
+    """
+
+    def __init__(self, paths: Paths, engine: NamespaceEngine) -> None:
+        self.paths = paths
+        self.engine = engine
+        self.images = LocalImages(paths, engine)
+
+    def controller(self, project: str, *, watcher: Watcher | None = None) -> Controller:
+        """The controller of one project.
+
+        Args:
+            project: Project name.
+            watcher: One that follows the project already.
+        """
+        from composer.controller.controller import Controller
+
+        return Controller(self.engine, self.images, self.paths, project, watcher=watcher)
+
+    @asynccontextmanager
+    async def serving_names(self) -> AsyncIterator[Callable[[Iterable[ContainerState]], None]]:
+        """Answer DNS queries of a project's containers; feed the function with their states."""
+        from composer.namespaces.names import serve_names
+
+        async with serve_names(self.engine) as names:
+            yield names.update
+
+
+@asynccontextmanager
+async def open_local(paths: Paths) -> AsyncIterator[Local]:
+    """Open engine and store on this machine; containers go on when it is closed.
+
+    Raises:
+        UnsupportedError: No root privileges.
+    """
+    import sys
+
+    from composer.namespaces.engine import open_engine
+
+    async with open_engine(paths, respawn=(sys.executable, "-m", "composer.agent")) as engine:
+        yield Local(paths, engine)
+
+
+def shim(paths: Paths, container_id: str) -> ShimClient:
+    """A blocking connection to a container's shim, for exec, attach and logs.
+
+    Raises:
+        NotFoundError: The container does not run.
+    """
+    from composer.namespaces.client import ShimClient
+
+    return ShimClient(paths.container_run(container_id))
