@@ -92,7 +92,9 @@ def resolve(user: str, extra_groups: list[str], passwd: bytes | None, group: byt
             if len(parts) > 3 and entry[0] in parts[3].split(",") and _id(parts[2]) >= 0
         ]
     supplementary.extend(_group(extra, groups) for extra in extra_groups)
-    return Identity(uid, gid, list(dict.fromkeys(supplementary)), home or "/")
+    # The primary group is among them: else a file whose group bits deny it would be open to "others"
+    # after setgid(2) by a set-id program (CVE-2022-36109).
+    return Identity(uid, gid, list(dict.fromkeys([gid, *supplementary])), home or "/")
 
 
 def _checked(value: int, name: str) -> int:
