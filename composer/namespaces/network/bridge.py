@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from composer.engine import IpamPool
 
 _SYSCTL = "/proc/sys/net"
+_MODULES = {"bridge": "bridge", "vlan": "8021q", "macvlan": "macvlan", "ipvlan": "ipvlan"}
 
 
 def interface_address(pool: IpamPool) -> str:
@@ -49,15 +50,7 @@ def make(sock: socket.socket, name: str, pools: tuple[IpamPool, ...], mtu: int, 
                 f"there is a network interface {name} on this machine already",
                 hint="choose another com.docker.network.bridge.name",
             ) from error
-        if error.errno == errno.EPERM:
-            raise UnsupportedError(
-                f"{error.strerror}", errno=errno.EPERM, hint="run composer as root"
-            ) from error
-        if error.errno == errno.EOPNOTSUPP:
-            raise UnsupportedError(
-                "this kernel has no bridges", errno=error.errno, hint="load the module bridge"
-            ) from error
-        raise EngineError(f"{error.strerror}", errno=error.errno or 0) from error
+        raise _refused(error, "bridge") from error
     try:
         _configure(sock, name, pools)
     except OSError as error:
@@ -91,8 +84,34 @@ def make_vlan(sock: socket.socket, name: str) -> bool:
     try:
         batch.run(sock)
     except NetlinkError as error:
-        raise EngineError(f"{error.strerror}", errno=error.errno or 0) from error
+        raise _refused(error, "vlan") from error
     return True
+
+
+def check_child(sock: socket.socket, kind: str, parent: str, mode: str, name: str) -> None:
+    """See whether the kernel makes a macvlan or ipvlan of *parent*, by making one called *name* for a moment.
+
+    Raises:
+        EngineError: It does not; for a kernel without them, an `UnsupportedError`.
+    """
+    with open("/proc/thread-self/ns/net", "rb") as here:
+        batch = Batch()
+        index = links.index_of(sock, parent)
+        links.add_child(batch, kind, index, name, mode, "02:42:00:00:00:01", 0, here.fileno())
+        links.delete(batch, name)
+        try:
+            batch.run(sock)
+        except NetlinkError as error:
+            raise _refused(error, kind) from error
+
+
+def _refused(error: NetlinkError, kind: str) -> EngineError:
+    if error.errno == errno.EPERM:
+        return UnsupportedError(str(error.strerror), errno=errno.EPERM, hint="run composer as root")
+    if error.errno == errno.EOPNOTSUPP:
+        message = f"this kernel has no {kind} interfaces"
+        return UnsupportedError(message, errno=errno.EOPNOTSUPP, hint=f"load the module {_MODULES[kind]}")
+    return EngineError(str(error.strerror), errno=error.errno or 0)
 
 
 def _configure(sock: socket.socket, name: str, pools: tuple[IpamPool, ...]) -> None:

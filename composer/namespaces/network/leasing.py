@@ -209,7 +209,7 @@ def _setup(
         mtu=options.mtu,
         hairpin=bool(config.ports) and bridged,
         isolated=not options.icc,
-        mode=options.mode or {"macvlan": "bridge", "ipvlan": "l2"}.get(state.config.driver, ""),
+        mode=options.mode,
         links=dict(attachment.links),
     )
 

@@ -98,6 +98,7 @@ class NetworkManager:
                 self._make(db, state, first=not any(item.config.driver == "bridge" for item in existing))
             else:
                 made_parent = bridge.make_vlan(self._socket(), name)
+                self._check_child(config, options, made_parent=made_parent)
             records.add_network(db, state, made_parent=made_parent)
         return state
 
@@ -161,6 +162,18 @@ class NetworkManager:
                 self._change(db, firewall.add_network(self._table, _filtered(state)), upcoming=state)
         except BaseException:
             bridge.remove(self._socket(), state.bridge)
+            raise
+
+    def _check_child(
+        self, config: NetworkConfig, options: network_options.Options, *, made_parent: bool
+    ) -> None:
+        try:
+            bridge.check_child(
+                self._socket(), config.driver, options.parent, options.mode, f"cmp{config.id[:12]}"
+            )
+        except EngineError:
+            if made_parent:
+                bridge.remove(self._socket(), options.parent)
             raise
 
     def _make_bridge(self, state: NetworkState) -> None:

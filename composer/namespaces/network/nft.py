@@ -13,6 +13,7 @@ import subprocess
 from composer.errors import EngineError, UnsupportedError
 
 _LIBRARIES = ("libnftables.so.1",)
+_OUTPUT_HANDLES = 1 << 3
 
 
 class NftError(EngineError):
@@ -60,6 +61,7 @@ class Nftables:
         if self._context is None or self._pid != os.getpid():
             self._context = library.nft_ctx_new(0)
             self._pid = os.getpid()
+            library.nft_ctx_output_set_flags(self._context, _OUTPUT_HANDLES)
             library.nft_ctx_buffer_output(self._context)
             library.nft_ctx_buffer_error(self._context)
         code = library.nft_run_cmd_from_buffer(self._context, commands.encode())
@@ -79,6 +81,7 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     library.nft_ctx_new.restype = context
     library.nft_ctx_new.argtypes = [ctypes.c_uint32]
     library.nft_ctx_free.argtypes = [context]
+    library.nft_ctx_output_set_flags.argtypes = [context, ctypes.c_uint]
     for name in ("nft_ctx_buffer_output", "nft_ctx_buffer_error"):
         getattr(library, name).argtypes = [context]
     library.nft_run_cmd_from_buffer.argtypes = [context, ctypes.c_char_p]
@@ -90,7 +93,9 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
 
 def _program(commands: str) -> tuple[int, str, str]:
     try:
-        done = subprocess.run(["nft", "-f", "-"], input=commands, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["nft", "-a", "-f", "-"], input=commands, capture_output=True, text=True, check=False
+        )
     except FileNotFoundError:
         raise UnsupportedError(
             "nftables is not installed: there is neither libnftables.so.1 nor the nft program",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from composer.errors import EngineError, UnsupportedError
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _BRIDGE = "com.docker.network.bridge."
 _INTERFACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}")
+_DEFAULT_MODES = {"macvlan": "bridge", "ipvlan": "l2"}
 _TRUE = frozenset({"1", "t", "true", "yes"})
 _FALSE = frozenset({"0", "f", "false", "no"})
 
@@ -88,6 +89,8 @@ def parse(config: NetworkConfig) -> Options:
     options = Options(**values)  # type: ignore[arg-type]  # each case above made the right type
     if config.driver == "bridge":
         return options
+    if not options.mode:
+        options = replace(options, mode=_DEFAULT_MODES[config.driver])
     if not options.parent:
         raise EngineError(
             f"network {config.name}: driver {config.driver} needs a host interface",

@@ -42,6 +42,7 @@ class Namespace:
         before = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
         _check(_LIBC.unshare(_NEWNET))
         self.fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        self.sockets: list[socket.socket] = []
         _check(_LIBC.setns(before, _NEWNET))
         os.close(before)
 
@@ -70,13 +71,9 @@ class Namespace:
             sock.bind((address, port))
             if protocol == "tcp":
                 sock.listen()
-        self._sockets.append(sock)
+        self.sockets.append(sock)
         target = _serve_tcp if protocol == "tcp" else _serve_udp
         threading.Thread(target=target, args=(sock,), daemon=True).start()
-
-    @property
-    def _sockets(self) -> list[socket.socket]:
-        return self.__dict__.setdefault("sockets", [])
 
     def ask(self, address: str, port: int, protocol: str = "tcp", timeout: float = 2.0) -> str:
         """The address a server saw, or `timeout`, `refused`, `unreachable`."""
@@ -98,7 +95,7 @@ class Namespace:
                 return f"unreachable: {error}"
 
     def close(self) -> None:
-        for sock in self._sockets:
+        for sock in self.sockets:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
             sock.close()
