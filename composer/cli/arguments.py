@@ -79,7 +79,7 @@ def add_create_options(parser: argparse.ArgumentParser) -> None:
 
 
 def seconds(text: str) -> float:
-    """A time-out in seconds.
+    """A time-out in seconds; -1 means without limit.
 
     Raises:
         ValueError: Not a number, or negative other than -1.
@@ -116,9 +116,9 @@ def exclusive(args: argparse.Namespace, *names: str) -> None:
         raise UsageError(f"{given[0]} and {given[1]} exclude each other")
 
 
-def timeout(value: float | None) -> float | None:
-    """What `-t` asked for; -1 means without limit, as docker has it."""
-    return None if value is None else float("inf") if value == -1 else value
+def limit(value: float | None) -> float | None:
+    """What `--wait-timeout` asked for; -1 means without limit."""
+    return None if value is None or value < 0 else value
 
 
 def build_options(args: argparse.Namespace) -> dict[str, Any]:
@@ -166,7 +166,7 @@ def create_options(args: argparse.Namespace, context: Context) -> dict[str, Any]
         "remove_orphans": remove,
         "ignore_orphans": ignore,
         "scale": scales(args.scale),
-        "timeout": timeout(getattr(args, "timeout", None)),
+        "timeout": getattr(args, "timeout", None),
         "recreate_resources": args.yes,
         "parallel": parallel(context),
     }
@@ -196,14 +196,14 @@ def parallel(context: Context) -> int:
     Raises:
         UsageError: The variable is not a number.
     """
-    limit = context.options.parallel
+    most = context.options.parallel
     text = context.environ.get("COMPOSE_PARALLEL_LIMIT", "")
-    if limit == -1 and text:
+    if most == -1 and text:
         try:
-            limit = int(text)
+            most = int(text)
         except ValueError:
             raise UsageError(f"COMPOSE_PARALLEL_LIMIT is {text!r}, not a number") from None
-    return max(limit, 0)
+    return max(most, 0)
 
 
 def _always(args: argparse.Namespace) -> bool:

@@ -41,10 +41,7 @@ def start_agent(context: Context) -> None:
 
 
 def up(context: Context, options: Mapping[str, Any], loaded: LoadedProject, *, title: str = "up") -> int:
-    """`up` without attaching; with `--dry-run` only print the plan."""
-    if context.options.dry_run:
-        context.print(plan(context, "up", options, loaded)["text"], end="")
-        return 0
+    """`up` without attaching."""
     operate(context, "up", options, loaded=loaded, title=title)
     return 0
 
@@ -76,7 +73,7 @@ def operate(
     quiet: bool = False,
     renderer: Renderer | None = None,
 ) -> dict[str, Any]:
-    """Carry out *op* in the project's agent and return its result.
+    """Carry out *op* in the project's agent and return its result; with `--dry-run` only print the plan.
 
     Args:
         context: Options, streams.
@@ -90,6 +87,9 @@ def operate(
     Raises:
         ComposerError: Whatever went wrong in the agent, as it was raised there.
     """
+    if context.options.dry_run and op != "plan":
+        context.print(plan(context, op, options, loaded)["text"], end="")
+        return {}
     client = connect(context, loaded)
     try:
         if renderer is not None:

@@ -75,6 +75,9 @@ COMMANDS: dict[str, Command] = {
     "stop": Command("stop", "Stop containers without removing them"),
     "system check": Command("system_check", "Say what this machine can and cannot do", "tool"),
     "system df": Command("system_df", "Show how much disk space is used", "tool"),
+    "system restore": Command(
+        "system_restore", "After a reboot, start what restart policies promise", "tool"
+    ),
     "system prune": Command("system_prune", "Remove what is unused", "tool"),
     "top": Command("top", "Show the processes of services"),
     "unpause": Command("unpause", "Thaw the processes of services"),

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Take it down."""
-    from composer.cli.arguments import orphans, parallel, timeout
+    from composer.cli.arguments import orphans, parallel
     from composer.cli.operate import document, operate
 
     options = {
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         "volumes": args.volumes,
         "images": args.rmi,
         "remove_orphans": orphans(args, context)[0],
-        "timeout": timeout(args.timeout),
+        "timeout": args.timeout,
         "parallel": parallel(context),
     }
     operate(context, "down", options, loaded=document(context, args.services))

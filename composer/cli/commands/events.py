@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from composer.cli.context import Context
-    from composer.cli.follow import Change
+    from composer.cli.follow import Change, Follower
     from composer.cli.snapshot import Container
 
 HELP = "Print what happens to the project's containers"
@@ -21,24 +21,72 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("services", nargs="*", metavar="SERVICE", help="only these services")
     parser.add_argument("--json", action="store_true", help="one JSON object per line")
-    parser.add_argument("--until", default="", metavar="TIME", help="end then: a moment, or 10m")
+    parser.add_argument("--since", default="", metavar="TIME", help="also since then: a moment, or 10m ago")
+    parser.add_argument("--until", default="", metavar="TIME", help="up to then: a moment, or 10m ago")
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
-    """Print until interrupted."""
-    from composer.cli.follow import Follower
+    """Print what was written down, then what happens, until interrupted."""
+    from datetime import datetime
 
-    end = _end(args.until)
+    from composer.cli.follow import Follower
+    from composer.cli.logfile import parse_moment
+
+    def moment(text: str) -> float:
+        return datetime.fromisoformat(parse_moment(text)).timestamp()
+
+    since = moment(args.since) if args.since else None
+    until = moment(args.until) if args.until else None
 
     def wanted(container: Container) -> bool:
         return not args.services or container.service in args.services
 
     with Follower(context.paths, context.project_name, wanted) as follower:
-        while end is None or time.time() < end:
-            for change in follower.changes(None if end is None else max(end - time.time(), 0)):
+        if since is not None:
+            journal = context.paths.project(context.project_name) / "events.jsonl"
+            for record in _recorded(str(journal), since, until):
+                if not args.services or record["service"] in args.services:
+                    _print(
+                        context,
+                        _known(follower, record),
+                        record["action"],
+                        _attributes(record),
+                        record["time"],
+                        as_json=args.json,
+                    )
+        while until is None or time.time() < until:
+            for change in follower.changes(None if until is None else max(until - time.time(), 0)):
                 for action, attributes in actions(change):
-                    _print(context, change.container, action, attributes, as_json=args.json)
+                    _print(context, change.container, action, attributes, time.time(), as_json=args.json)
     return 0
+
+
+def _recorded(path: str, since: float, until: float | None) -> Iterator[dict[str, Any]]:
+    """The agent's records of that time, oldest first; its journal is two files at most."""
+    for name in (f"{path}.1", path):
+        try:
+            with open(name, encoding="utf-8") as file:
+                for line in file:
+                    record = json.loads(line)
+                    if record["time"] >= since and (until is None or record["time"] <= until):
+                        yield record
+        except (FileNotFoundError, ValueError):
+            continue
+
+
+def _known(follower: Follower, record: dict[str, Any]) -> Container:
+    """The container of a record, which may be gone."""
+    from composer.cli.snapshot import Container
+
+    for container in follower.containers:
+        if container.id == record["id"]:
+            return container
+    config = {key: record[key] for key in ("name", "service", "image")}
+    return Container(record["id"], config, {})
+
+
+def _attributes(record: dict[str, Any]) -> dict[str, str]:
+    return {"exitCode": str(record["exit_code"])} if record["action"] == "die" else {}
 
 
 def actions(change: Change) -> Iterator[tuple[str, dict[str, str]]]:
@@ -78,14 +126,19 @@ def _transition(before: dict[str, Any], now: dict[str, Any]) -> Iterator[tuple[s
 
 
 def _print(
-    context: Context, container: Container, action: str, attributes: dict[str, str], *, as_json: bool
+    context: Context,
+    container: Container,
+    action: str,
+    attributes: dict[str, str],
+    now: float,
+    *,
+    as_json: bool,
 ) -> None:
     from composer.cli.render.units import rfc3339
     from composer.cli.snapshot import PREFIX
 
     labels = {key: value for key, value in container.labels.items() if not key.startswith(PREFIX)}
     details = {"image": container.config.get("image", ""), "name": container.name, **labels, **attributes}
-    now = time.time()
     if as_json:
         record = {
             "time": rfc3339(now),
@@ -101,17 +154,3 @@ def _print(
         words = ", ".join(f"{key}={value}" for key, value in sorted(details.items()))
         context.print(f"{stamp} container {action} {container.id} ({words})")
     context.stdout.flush()
-
-
-def _end(text: str) -> float | None:
-    """The moment of `--until`; a duration counts from now on, since the past holds nothing to print."""
-    if not text:
-        return None
-    from datetime import datetime
-
-    from composer.cli.logfile import duration, parse_moment
-
-    length = duration(text)
-    if length is not None:
-        return time.time() + length
-    return datetime.fromisoformat(parse_moment(text)).timestamp()

@@ -23,8 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Restart them."""
-    from composer.cli.arguments import timeout
     from composer.cli.operate import select
 
-    select(context, "restart", args.services, timeout=timeout(args.timeout), no_deps=args.no_deps)
+    select(context, "restart", args.services, timeout=args.timeout, no_deps=args.no_deps)
     return 0

@@ -56,7 +56,7 @@ def add_arguments(parser: CommandParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Create, start, attach, remove."""
-    from composer.cli.operate import operate, plan, start_agent
+    from composer.cli.operate import operate, start_agent
     from composer.cli.project import check_declared
 
     if args.publish and args.service_ports:
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     check_declared(loaded, (args.service,))
     options = run_options(args, context)
     if context.options.dry_run:
-        context.print(plan(context, "run", options, loaded)["text"], end="")
+        operate(context, "run", options, loaded=loaded)
         return 0
     if args.detach:
         options |= {"start": True, "remove": args.rm}

@@ -23,8 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Start them."""
-    from composer.cli.arguments import timeout
+    from composer.cli.arguments import limit
     from composer.cli.operate import select
 
-    select(context, "start", args.services, wait=args.wait, wait_timeout=timeout(args.wait_timeout))
+    select(context, "start", args.services, wait=args.wait, wait_timeout=limit(args.wait_timeout))
     return 0

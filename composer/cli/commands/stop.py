@@ -22,8 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Stop them."""
-    from composer.cli.arguments import timeout
     from composer.cli.operate import select
 
-    select(context, "stop", args.services, timeout=timeout(args.timeout))
+    select(context, "stop", args.services, timeout=args.timeout)
     return 0

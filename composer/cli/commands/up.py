@@ -52,12 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, context: Context) -> int:
     """Do it."""
     check(args)
-    from composer.cli.arguments import create_options, timeout
+    from composer.cli.arguments import create_options, limit
     from composer.cli.operate import start_agent, up
     from composer.cli.project import check_declared
 
     options = create_options(args, context)
-    options |= {"wait": args.wait, "wait_timeout": timeout(args.wait_timeout), "start": not args.no_start}
+    options |= {"wait": args.wait, "wait_timeout": limit(args.wait_timeout), "start": not args.no_start}
     start_agent(context)
     loaded = context.load(args.services)
     check_declared(
