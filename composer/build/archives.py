@@ -94,6 +94,8 @@ def _unpack_entry(
     if entry.kind == tarformat.HARD_LINK:
         source = _inside(upper, destination, _member_name(entry.link), last=False)
         upper.add_hard_link(target, source)
+        # As the reference does it: the link's own header has the last word about the file.
+        upper.finish(f"{upper.path}/{target}", own, entry.mode, entry.mtime, entry.xattrs)
         return
     host = upper.place(target)
     if entry.kind == tarformat.REGULAR:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from composer.images.layers import Layer
     from composer.images.store import Store
 
+_KEY_VERSION = 1
+"""Raised when a step of the same key would make another layer than before."""
+
 _MIGRATIONS = (
     """
     CREATE TABLE build_records (
@@ -151,7 +154,7 @@ def prune(records: Records, *, unused_for: float = 0.0, keep_storage: int | None
 
 def step_key(**parts: Any) -> str:
     """A key over *parts*, which must be plain JSON values."""
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    text = json.dumps({"version": _KEY_VERSION, **parts}, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
