@@ -190,6 +190,11 @@ def _adopt(early: socket.socket, paths: Paths, project: str) -> bool:
         answer = _line(early)
     except OSError:
         return False
+    if not answer:
+        raise EngineError(
+            f"the agent of project {project} ended before it was ready",
+            hint=f"start it by hand to see why: {sys.executable} -m composer.agent {project}",
+        )
     if "error" in answer:
         raise _error(answer["error"])
     return bool(answer.get("ready"))

@@ -1,6 +1,7 @@
 """What the agent writes down: its own log, and the events of the project's containers; both bounded.
 
-structlog is imported when the first request has been carried out: nobody waits for it then.
+structlog is imported when the agent has been quiet for a moment after its first request: nobody waits for
+it then. An agent that leaves earlier writes the same lines without it.
 """
 
 from __future__ import annotations
@@ -83,6 +84,13 @@ class Journal:
         early, self._early = self._early, []
         for text, fields in early:
             self._logger.info(text, **fields)
+
+    def close(self) -> None:
+        """Write down what was noted and not written yet."""
+        for text, fields in self._early:
+            line = {"pid": os.getpid(), **fields, "event": text, "level": "info"}
+            self._log.write(json.dumps(line, default=str) + "\n")
+        self._early.clear()
 
     def record(self, event: EngineEvent) -> None:
         """Append what happened to a container."""

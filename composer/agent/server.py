@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.to_thread
 
 from composer.agent.journal import Journal
 from composer.agent.requests import READING, STOPPING, carry_out, error_to_json, event_to_json
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 REQUEST_LIMIT = 64 << 20
 """Bytes of one request line; a canonical document of a file of 10 MB fits."""
+QUIET_SECONDS = 1.0
 LINGER_SECONDS = 0.5
 """An agent that nobody needs stays so long, for the next command of a script."""
 
@@ -64,6 +66,7 @@ class Agent:
         self._turn = anyio.Lock()
         self._running: Mutation | None = None
         self._idle_check = anyio.Event()
+        self._quiet_since = anyio.Event()
         self._watcher: Watcher | None = None
         self._controller: Controller | None = None
 
@@ -78,6 +81,7 @@ class Agent:
             local = await stack.enter_async_context(open_local(self.paths))
             tasks = await stack.enter_async_context(anyio.create_task_group())
             tasks.start_soon(self._leave_on_signal, tasks)
+            tasks.start_soon(self._open_journal)
             await self._follow(local, stack)
             tasks.start_soon(self._accept, listener, tasks)
             if first is not None:
@@ -86,8 +90,8 @@ class Agent:
                 tasks.start_soon(self._client, stream)
             await self._until_idle(linger=first is None)
             tasks.cancel_scope.cancel()
-        self.journal.open()
         self.journal.note("left")
+        self.journal.close()
 
     async def _follow(self, local: Local, stack: AsyncExitStack) -> None:
         update = await stack.enter_async_context(local.serving_names())
@@ -132,6 +136,17 @@ class Agent:
                 tasks.cancel_scope.cancel()
                 return
 
+    async def _open_journal(self) -> None:
+        """Once a second has passed without a request, after the first one."""
+        while True:
+            await self._quiet_since.wait()
+            self._quiet_since = anyio.Event()
+            with anyio.move_on_after(QUIET_SECONDS):
+                await self._quiet_since.wait()
+                continue
+            await anyio.to_thread.run_sync(self.journal.open)
+            return
+
     # Clients
 
     async def _accept(self, listener: socket.socket, tasks: TaskGroup) -> None:
@@ -175,7 +190,7 @@ class Agent:
             if self._clients == 1 and not self._others_need_me():
                 answer["leaving"] = True
             await stream.send(json.dumps(answer).encode() + b"\n")
-        self.journal.open()
+        self._quiet_since.set()
 
     def _others_need_me(self) -> bool:
         states = self._watcher.states.values() if self._watcher is not None else ()

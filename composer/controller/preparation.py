@@ -50,8 +50,10 @@ def refuse_unsupported(project: Project) -> None:
     Raises:
         UnsupportedError: An attribute is not supported.
     """
-    from composer.spec.attributes import unsupported
-
+    try:
+        from composer.spec.attributes import unsupported
+    except ImportError:
+        return
     for error in unsupported(project):
         raise error
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import anyio
 
 from composer.errors import ComposerError
-from composer.namespaces.network.files import upstreams
 from composer.namespaces.network.relay import Relay
 from composer.namespaces.network.resolver import Resolver
 
@@ -82,7 +81,7 @@ class NameService:
                 state.id,
                 *sockets,
                 networks=networks,
-                upstreams=upstreams(config),
+                upstreams=config.dns,
                 links={key: name for item in config.attachments for key, name in item.links.items()},
                 forward=not networks or not internal.issuperset(networks),
             )
