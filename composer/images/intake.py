@@ -52,28 +52,45 @@ def take_layer(
     Raises:
         ImageError: A digest differs, or the archive is hostile.
     """
+    plain = blob.digest == diff_id  # nothing to gain from keeping it: tar.split writes it again
     with scratch(store.directory.temporary) as place:
         work = place / "layer"
         work.mkdir(mode=0o700)
-        keeper = _Keeper(kept or place / "blob", blob, write=kept is None)
-        making = LayerWork(store.directory, work, keep_tar=False)
+        keeper = _Keeper(kept or place / "blob", blob, write=kept is None and not plain)
+        making = LayerWork(store.directory, work, keep_tar=plain)
+        stream = keeper.keep(chunks)
         try:
-            found = making.unpack(keeper.keep(chunks))
-            keeper.verify()
+            found = _unpacked(making, keeper, stream)
             if found != diff_id:
                 raise ImageError(  # noqa: TRY301 - the handler adds which layer
-                    f"layer {blob.digest[:19]} unpacks to {found[:19]}, but the image's configuration says "
-                    f"{diff_id[:19]}"
+                    f"its content has digest {found[:19]}, the image's configuration says {diff_id[:19]}"
                 )
-            keeper.adopt(store)
-            store.note_blob(diff_id, blob.digest, blob.media_type, blob.size, repository)
-            return making.commit(parent(), origin="blob")
+            if not plain:
+                keeper.adopt(store)
+                store.note_blob(diff_id, blob.digest, blob.media_type, blob.size, repository)
+            elif kept is not None:
+                kept.unlink(missing_ok=True)
+            return making.commit(parent(), origin="split" if plain else "blob")
         except ImageError as error:
-            if blob.digest[:19] in error.message:
-                raise
             raise type(error)(f"layer {blob.digest[:19]}: {error.message}", hint=error.hint) from error
         finally:
             making.close()
+
+
+def _unpacked(making: LayerWork, keeper: _Keeper, stream: Iterator[bytes]) -> str:
+    """Unpack and verify the blob; damage on the way is told apart from a layer that really is bad."""
+    try:
+        found = making.unpack(stream)
+    except ImageError:
+        # What could not be unpacked may not be what was asked for: read on, and look at the digest.
+        for _ in stream:
+            pass
+        keeper.verify()
+        raise
+    for _ in stream:
+        pass
+    keeper.verify()
+    return found
 
 
 def known_layer(store: Store, parent: str, diff_id: str) -> Layer | None:
