@@ -1,4 +1,4 @@
-"""`python -m tests.vm test [pytest arguments]`, `python -m tests.vm shell`, `python -m tests.vm image`."""
+"""`python -m tests.vm test [reboot | pytest arguments]`, `python -m tests.vm shell`, `python -m tests.vm image`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import shutil
 import sys
 import time
 import xml.etree.ElementTree as ET
-from pathlib import Path
 
 from tests.vm import image, machine, payload
 
 RESULTS = image.CACHE / "results"
-SUITES = ("tests/integration", "tests/e2e", "tests/vm/inside")
+SUITES = ("tests/integration", "tests/e2e")
 LIMIT = 45 * 60.0
 
 PREPARE = """#!/bin/bash
@@ -34,22 +33,40 @@ cd /payload/tree
 """
 
 TEST = """
-mkdir -p /payload/results
-if [ ! -e /payload/results/machine ]; then
-    {
-        echo "kernel $(uname -r), $(stat -fc %T /sys/fs/cgroup), Python $(python3 -V | cut -d' ' -f2)"
-        echo "systemd $(systemctl --version | head -n 1), controllers $(cat /sys/fs/cgroup/cgroup.controllers)"
-    } >/payload/results/machine
-    cat /payload/results/machine
-    # A scope of its own below system.slice: what a user's login would be.
-    python3 -m pytest @ARGUMENTS@ -p no:cacheprovider --timeout 600 -o timeout=600 --color=no \\
-        --junit-xml /payload/results/junit.xml 2>&1 | tee /payload/results/output.txt
-    journalctl -b --no-pager -q -o short-monotonic >/payload/results/journal.txt 2>&1
-    dmesg >/payload/results/dmesg.txt 2>&1
+results=/payload/results
+test() {
+    python3 -m pytest "$@" -p no:cacheprovider --timeout 600 --color=no 2>&1 | tee -a $results/output.txt
+}
+finish() {
+    journalctl --no-pager -q -o short-monotonic >$results/journal.txt 2>&1
+    tar -cf /dev/vdc -C $results .
+    sync
+    systemctl poweroff --no-wall
+    exit
+}
+mkdir -p $results
+if [ -e /payload/rebooted ]; then
+    COMPOSER_REBOOTED=1 test tests/vm/reboot --junit-xml $results/junit-reboot.xml
+    finish
 fi
-tar -cf /dev/vdc -C /payload/results .
-sync
-systemctl poweroff --no-wall
+{
+    echo "kernel $(uname -r), $(stat -fc %T /sys/fs/cgroup), Python $(python3 -V | cut -d' ' -f2)"
+    echo "$(systemctl --version | head -n 1), controllers $(cat /sys/fs/cgroup/cgroup.controllers)"
+} | tee $results/machine
+if [ -n "@ARGUMENTS@" ]; then
+    test @ARGUMENTS@ --junit-xml $results/junit.xml
+    dmesg >$results/dmesg.txt 2>&1
+fi
+if [ -n "@REBOOT@" ]; then
+    touch /payload/rebooted
+    if tests/vm/reboot/before.sh >$results/before-reboot.txt 2>&1; then
+        systemctl reboot
+        exit
+    fi
+    cat $results/before-reboot.txt
+    test tests/vm/reboot --junit-xml $results/junit-reboot.xml
+fi
+finish
 """
 
 SHELL = """
@@ -74,11 +91,18 @@ def main(argv: list[str]) -> int:
 
 
 def _test(arguments: list[str]) -> int:
+    """Everything and then the reboot; with arguments only what pytest is told (`reboot` alone: only the reboot)."""
     started = time.monotonic()
     disk = image.cached_image()
-    existing = [suite for suite in SUITES if (image.REPOSITORY / suite).is_dir()]
-    words = arguments if any(not word.startswith("-") for word in arguments) else [*existing, *arguments]
-    script = PREPARE + TEST.replace("@ARGUMENTS@", shlex.join(words))
+    words = arguments
+    reboot = not arguments or arguments == ["reboot"]
+    if arguments == ["reboot"]:
+        words = []
+    elif not any(not word.startswith("-") for word in arguments):
+        words = [*(suite for suite in SUITES if (image.REPOSITORY / suite).is_dir()), "-q", *arguments]
+    script = PREPARE + TEST.replace("@ARGUMENTS@", shlex.join(words)).replace(
+        "@REBOOT@", "1" if reboot else ""
+    )
     shutil.rmtree(RESULTS, ignore_errors=True)
     limit = float(os.environ.get("COMPOSER_VM_TIMEOUT", LIMIT))
     try:
@@ -86,25 +110,29 @@ def _test(arguments: list[str]) -> int:
     except RuntimeError as error:
         print(f"test-vm: {error}", file=sys.stderr)
         return 1
-    return _report(time.monotonic() - started)
+    wanted = [name for name, asked in (("junit.xml", bool(words)), ("junit-reboot.xml", reboot)) if asked]
+    return _report(wanted, time.monotonic() - started)
 
 
-def _report(seconds: float) -> int:
-    """Print where it ran and what came out; 0 only if tests ran and none failed."""
-    junit = RESULTS / "junit.xml"
+def _report(wanted: list[str], seconds: float) -> int:
+    """Print where it ran and what came out; 0 only if every suite ran and nothing failed."""
     print((RESULTS / "machine").read_text(encoding="utf-8").strip())
-    if not junit.exists():
-        print("test-vm: no JUnit file came out", file=sys.stderr)
-        return 1
-    suite = ET.parse(junit).getroot().find("testsuite")
-    if suite is None:
-        return 1
-    count = {key: int(suite.get(key, "0")) for key in ("tests", "failures", "errors", "skipped")}
-    bad = count["failures"] + count["errors"]
-    passed = count["tests"] - bad - count["skipped"]
-    print(f"JUnit file: {junit.relative_to(Path.cwd()) if junit.is_relative_to(Path.cwd()) else junit}")
-    print(f"virtual machine: {passed} passed, {bad} failed, {count['skipped']} skipped in {seconds:.0f} s")
-    return 0 if passed and not bad else 1
+    passed = failed = skipped = 0
+    complete = True
+    for name in wanted:
+        path = RESULTS / name
+        suite = ET.parse(path).getroot().find("testsuite") if path.exists() else None
+        if suite is None or suite.get("tests") == "0":
+            print(f"test-vm: {name} holds no tests, see {RESULTS}", file=sys.stderr)
+            complete = False
+            continue
+        count = {key: int(suite.get(key, "0")) for key in ("tests", "failures", "errors", "skipped")}
+        failed += count["failures"] + count["errors"]
+        skipped += count["skipped"]
+        passed += count["tests"] - count["failures"] - count["errors"] - count["skipped"]
+    print(f"JUnit files, journal and output: {RESULTS}")
+    print(f"virtual machine, {seconds:.0f} s: {passed} passed, {failed} failed, {skipped} skipped")
+    return 0 if passed and not failed and complete else 1
 
 
 if __name__ == "__main__":

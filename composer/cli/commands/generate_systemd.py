@@ -1,4 +1,4 @@
-"""`composer generate systemd`: a unit that brings projects back at boot and stops them at shutdown."""
+"""`composer generate systemd`: a unit that brings projects back at boot."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
 
 def _program() -> str:
-    """How this program is called with absolute paths: the console script, or the interpreter and the package."""
+    """How this program is called: the console script, or the interpreter and the package."""
     script = os.path.abspath(sys.argv[0])
     if os.path.basename(script) == "composer" and os.access(script, os.X_OK):
         return _quoted(script)

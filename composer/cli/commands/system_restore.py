@@ -1,7 +1,7 @@
 """`composer system restore`: after a reboot, start again what restart policies promise.
 
-A unit of systemd runs it at boot, see `composer generate systemd`. The rules are those of a Docker daemon that
-starts: `always` comes back in any case, `unless-stopped` unless somebody stopped it, the others stay down.
+A unit of systemd runs it at boot, see `composer generate systemd`. The rules are those of a Docker daemon
+that starts: `always` comes back in any case, `unless-stopped` unless somebody stopped it, others stay down.
 """
 
 from __future__ import annotations
