@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from composer.cli.context import Context
     from composer.cli.render.base import Renderer
     from composer.spec import LoadedProject
-    from composer.spec.model import Project
 
 
 def document(context: Context, services: Sequence[str] = ()) -> LoadedProject | None:
@@ -138,10 +137,3 @@ def wire(loaded: LoadedProject) -> dict[str, Any]:
         "environment": dict(loaded.environment),
         "profiles": list(loaded.profiles),
     }
-
-
-def project(loaded: LoadedProject) -> Project:
-    """The typed project, for what is done in this process."""
-    from composer.spec.model import Project
-
-    return Project.from_canonical(**wire(loaded))

@@ -159,6 +159,7 @@ def load(context: Context, services: Sequence[str] = (), **more: Any) -> LoadedP
         profiles=options.profiles,
         env_files=options.env_files,
         services=tuple(services),
+        all_resources=options.all_resources,
         **more,
     )
     for warning in loaded.warnings:

@@ -23,10 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, context: Context) -> int:
     """Print it."""
     from composer import graph
-    from composer.cli.operate import project
 
     loaded = context.load()
-    made = graph.Graph.of(project(loaded))
+    made = graph.Graph.of(loaded.project())
     if args.format == "json":
         import json
 

@@ -1,0 +1,305 @@
+from __future__ import annotations
+
+import json
+import re
+import signal
+import time
+import urllib.request
+
+import pytest
+
+from tests.e2e.conftest import Terminal
+
+pytestmark = pytest.mark.root
+
+
+def test_a_web_server_and_its_client(scenario) -> None:
+    project = scenario("basic")
+    up = project("up", "-d", "--wait")
+    assert " Container basic-web-1 Healthy" in up.err
+    assert " Network basic_default Created" in up.err
+    rows = project.ps()
+    assert {name: row["State"] for name, row in rows.items()} == {
+        "basic-web-1": "running",
+        "basic-client-1": "running",
+    }
+    assert rows["basic-web-1"]["Health"] == "healthy"
+    address = project("port", "web", "80").out.strip()
+    assert urllib.request.urlopen(f"http://{address}/", timeout=5).read() == b"hello from web\n"
+    for _ in range(50):
+        if "hello from web" in project("logs", "client", "--no-log-prefix").out:
+            break
+        time.sleep(0.1)
+    else:
+        raise AssertionError(project("logs").out)
+    assert project("exec", "-T", "client", "wget", "-q", "-O", "-", "http://web/").out == "hello from web\n"
+    assert project("exec", "-T", "web", "sh", "-c", "exit 7", check=False).code == 7
+
+
+def test_up_again_changes_nothing(scenario) -> None:
+    project = scenario("basic")
+    project("up", "-d", "--wait")
+    before = {name: row["ID"] for name, row in project.ps().items()}
+    assert project("plan", "--detailed-exitcode").code == 0
+    again = project("up", "-d")
+    assert "Running" in again.err
+    assert "Creat" not in again.err
+    assert {name: row["ID"] for name, row in project.ps().items()} == before
+    listed = json.loads(project("ls", "--format", "json").out)
+    assert [(row["Name"], row["Status"]) for row in listed] == [("basic", "running(2)")]
+
+
+def test_down_leaves_nothing_and_may_be_repeated(scenario) -> None:
+    project = scenario("basic")
+    project("up", "-d")
+    down = project("down")
+    assert " Container basic-web-1 Removed" in down.err
+    assert " Network basic_default Removed" in down.err
+    assert project.ps() == {}
+    assert project("down").code == 0
+
+
+def test_services_wait_for_health_and_for_jobs(scenario) -> None:
+    project = scenario("gating")
+    project("up", "-d", "--wait")
+    rows = project.ps()
+    assert rows["gating-db-1"]["Health"] == "healthy"
+    assert (rows["gating-migrate-1"]["State"], rows["gating-migrate-1"]["ExitCode"]) == ("exited", 0)
+    assert rows["gating-web-1"]["State"] == "running"
+
+
+@pytest.mark.parametrize(
+    ("profile", "words"),
+    [
+        ("sick", ["failing-sick-1", "unhealthy", "the disk is on fire"]),
+        ("job", ["broken-job", "exit 3"]),
+        ("command", ["there-is-no-such-program", "not found"]),
+    ],
+)
+def test_what_goes_wrong_is_said_in_one_sentence(scenario, profile, words) -> None:
+    project = scenario("failing")
+    up = project("--profile", profile, "up", "-d", check=False)
+    assert up.code in (1, 127)
+    last = up.err.strip().splitlines()[-1]
+    for word in words:
+        assert word in up.err
+    assert "Traceback" not in up.err
+    assert last.startswith(("composer: ", "compose.yaml", "/"))
+    assert "needs-" not in "".join(name for name, row in project.ps().items() if row["State"] == "running")
+
+
+def test_attached_up_shows_output_and_ends_with_the_containers(scenario) -> None:
+    project = scenario("attached")
+    up = project("up")
+    assert up.out.splitlines()[0] == "Attaching to talker-1"
+    assert re.findall(r"^talker-1  \| (.*)$", up.out, re.MULTILINE) == ["one", "three"]
+    assert "talker-1  | two" in up.err
+    assert "talker-1 exited with code 4" in up.out
+
+
+def test_abort_on_exit_stops_the_rest_and_returns_the_code(scenario) -> None:
+    project = scenario("attached")
+    up = project("--profile", "stay", "up", "--abort-on-container-exit", check=False)
+    assert up.code == 4
+    assert "stayer-1  | leaving" in up.out
+    assert all(row["State"] == "exited" for row in project.ps().values())
+
+
+def test_exit_code_from(scenario) -> None:
+    project = scenario("attached")
+    assert project("--profile", "stay", "up", "--exit-code-from", "stayer", check=False).code == 0
+    assert project("--profile", "stay", "up", "--exit-code-from", "talker", check=False).code == 4
+
+
+def test_ctrl_c_stops_gracefully(scenario) -> None:
+    project = scenario("attached")
+    process = project.start("--profile", "stay", "up", "--attach", "stayer")
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if "staying" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert "leaving" in out
+    assert "Gracefully stopping" in err
+    assert all(row["State"] == "exited" for row in project.ps().values())
+
+
+def test_run_starts_what_it_needs_and_returns_the_code(scenario) -> None:
+    project = scenario("oneoff")
+    done = project("run", "--rm", "-T", "tool", "sh", "-c", "echo $COLOUR; pwd; exit 5", check=False)
+    assert (done.code, done.out) == (5, "green\n/srv\n")
+    assert list(project.ps()) == ["oneoff-db-1"]
+
+
+def test_run_takes_input_options_and_the_default_command(scenario) -> None:
+    project = scenario("oneoff")
+    assert project("run", "--rm", "--no-deps", "-T", "tool").out == "the default command\n"
+    assert (
+        project("run", "--rm", "--no-deps", "-T", "-e", "COLOUR=red", "tool", "env").out.count("COLOUR=red")
+        == 1
+    )
+    assert project("run", "--rm", "--no-deps", "-T", "tool", "cat", input="typed\n").out == "typed\n"
+    assert project.ps() == {}
+
+
+def test_run_detached_prints_the_id(scenario) -> None:
+    project = scenario("oneoff")
+    container = project("run", "-d", "--no-deps", "--name", "one-off-x", "tool", "sleep", "1000").out.strip()
+    assert re.fullmatch("[0-9a-f]{64}", container)
+    assert project.ps()["one-off-x"]["State"] == "running"
+    project("down", "--remove-orphans", "-t", "0")
+    assert project.ps() == {}
+
+
+def test_run_with_a_terminal(scenario) -> None:
+    project = scenario("oneoff")
+    terminal = Terminal(project, "run", "--rm", "--no-deps", "tool", "sh")
+    terminal.wait_for("# ")
+    terminal.type("tty; echo $((40+2))\n")
+    terminal.wait_for("42")
+    terminal.type("exit 6\n")
+    assert terminal.end() == 6
+    assert "/dev/pts/" in terminal.seen
+
+
+def test_exec_with_a_terminal_and_attach(scenario) -> None:
+    project = scenario("oneoff")
+    project("up", "-d", "db")
+    terminal = Terminal(project, "exec", "db", "sh")
+    terminal.wait_for("# ")
+    terminal.type("sleep 1000\n")
+    terminal.wait_for("sleep 1000")
+    time.sleep(0.2)
+    terminal.type("\x03")
+    terminal.type("echo code $?; exit 3\n")
+    terminal.wait_for("code 130")
+    assert terminal.end() == 3
+
+
+def test_stop_start_restart_pause_kill_rm(scenario) -> None:
+    project = scenario("lifecycle")
+
+    def states() -> dict[str, str]:
+        return {row["Service"]: row["State"] for row in project.ps().values()}
+
+    project("up", "-d")
+    project("stop")
+    assert states() == {"app": "exited", "dependant": "exited"}
+    assert project.ps()["lifecycle-app-1"]["ExitCode"] == 0
+    project("start")
+    assert states() == {"app": "running", "dependant": "running"}
+    before = project("exec", "-T", "dependant", "cut", "-d ", "-f22", "/proc/1/stat").out
+    project("restart", "app")
+    assert project("exec", "-T", "dependant", "cut", "-d ", "-f22", "/proc/1/stat").out != before
+    project("pause", "app")
+    assert states()["app"] == "paused"
+    assert project("exec", "-T", "app", "true", check=False).code != 0
+    project("unpause", "app")
+    project("kill", "-s", "SIGKILL", "app")
+    for _ in range(50):
+        if states()["app"] == "exited":
+            break
+        time.sleep(0.1)
+    assert project.ps()["lifecycle-app-1"]["ExitCode"] == 137
+    project("rm", "-f", "app")
+    assert states() == {"dependant": "running"}
+
+
+def test_a_named_volume_lasts_until_down_v(scenario) -> None:
+    project = scenario("lifecycle")
+    for number in range(2):
+        project("up", "-d", "--wait", "app")
+        assert f"run {number}" in project("logs", "app").out
+        project("down")
+    assert project("volumes", "-q").out.split() == ["lifecycle_data"]
+    project("up", "-d", "app")
+    project("down", "-v")
+    assert project("volumes", "-q").out == ""
+
+
+def test_scaling_up_and_down(scenario) -> None:
+    project = scenario("scaling")
+    project("up", "-d", "--scale", "web=3")
+    assert sorted(project("ps", "web", "--format", "{{.Name}}").out.split()) == [
+        f"scaling-web-{n}" for n in (1, 2, 3)
+    ]
+    addresses = project("exec", "-T", "probe", "nslookup", "web", check=False).out
+    assert len(set(re.findall(r"Address[^\n]*?(\d+\.\d+\.\d+\.\d+)$", addresses, re.MULTILINE))) >= 3
+    project("scale", "web=1")
+    assert project("ps", "web", "--format", "{{.Name}}").out.split() == ["scaling-web-1"]
+
+
+def test_orphans_are_mentioned_and_removed_on_request(scenario) -> None:
+    project = scenario("orphans")
+    project("up", "-d")
+    later = project("-f", "later.yaml", "up", "-d")
+    assert "orphan" in later.err
+    assert "orphans-gone-1" in later.err
+    assert len(project.ps()) == 2
+    project("-f", "later.yaml", "up", "-d", "--remove-orphans")
+    assert list(project.ps()) == ["orphans-keep-1"]
+
+
+def test_a_dry_run_changes_nothing(scenario) -> None:
+    project = scenario("basic")
+    dry = project("--dry-run", "up", "-d")
+    assert "create container basic-web-1" in dry.out
+    assert project.ps() == {}
+    assert project("plan", "--detailed-exitcode", check=False).code == 2
+    plan = json.loads(project("plan", "--format", "json").out)
+    assert {"CreateNetwork", "CreateContainer", "StartContainer"} <= {
+        step["operation"] for step in plan["operations"]
+    }
+
+
+def test_copying_and_looking(scenario, tmp_path) -> None:
+    project = scenario("basic")
+    project("up", "-d", "--wait", "web")
+    (tmp_path / "new.html").write_text("copied")
+    project("cp", str(tmp_path / "new.html"), "web:/www/index.html")
+    assert project("exec", "-T", "web", "cat", "/www/index.html").out == "copied"
+    project("cp", "web:/www", str(tmp_path / "www"))
+    assert (tmp_path / "www" / "index.html").read_text() == "copied"
+    project("exec", "-T", "web", "ln", "-s", "/etc/hostname", "/www/link")
+    project("cp", "-L", "web:/www/link", str(tmp_path / "hostname"))
+    assert (tmp_path / "hostname").read_text().strip() == project.ps()["basic-web-1"]["ID"]
+    assert "httpd" in project("top").out
+    (row,) = [
+        json.loads(line) for line in project("stats", "--no-stream", "--format", "json").out.splitlines()
+    ]
+    assert row["Name"] == "basic-web-1"
+    assert int(row["PIDs"]) >= 1
+
+
+def test_events_and_wait(scenario) -> None:
+    project = scenario("attached")
+    project("create")
+    events = project.start("events", "--json")
+    time.sleep(0.5)
+    project("start")
+    assert project("wait", "talker", check=False).code == 4
+    deadline = time.monotonic() + 10
+    seen = []
+    while "die" not in seen and time.monotonic() < deadline:
+        seen.append(json.loads(events.stdout.readline())["action"])
+    events.send_signal(signal.SIGINT)
+    events.communicate(timeout=10)
+    assert events.returncode == 130
+    assert seen == ["start", "die"]
+
+
+def test_errors_name_the_place(scenario, tmp_path) -> None:
+    project = scenario("basic")
+    wrong = tmp_path / "compose.yaml"
+    wrong.write_text("services:\n  web:\n    image: busybox\n    commnad: true\n")
+    up = project("-f", str(wrong), "up", "-d", check=False)
+    assert up.code == 1
+    assert re.search(r"compose\.yaml:4:\d+: services\.web", up.err)
+    assert "command" in up.err
+    assert project("up", "-d", "nothing", check=False).err.strip().endswith("no such service: nothing")
+    assert project("exec", "-T", "web", "true", check=False).err.startswith(
+        'composer: service "web" is not running'
+    )
