@@ -150,8 +150,7 @@ def _write(host: str, reader: TarReader, entry: Entry) -> None:
     descriptor = os.open(host, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with open(descriptor, "wb", buffering=0) as file:
         if entry.sparse is None:
-            for piece in reader.content():
-                file.write(piece)
+            file.writelines(reader.content())
             return
         pieces = iter(entry.sparse)
         offset = left = 0

@@ -83,14 +83,15 @@ async def build(
         try:
             return await job.run()
         except BaseExceptionGroup as group:
-            raise _first_error(group) from group
+            raise first_error(group) from group
 
 
 def _puller(store: Store, report: Report) -> Puller:
     async def fetch(name: str, platform: str) -> Image:
-        from composer.registry.pull import pull
+        from composer.images.pull import pull
 
-        return await pull(store, name, platform=platform, report=report)
+        done = await in_thread(lambda: pull(store, name, platform=platform, report=report))
+        return done.image
 
     return fetch
 
@@ -126,11 +127,11 @@ async def in_thread(function: Callable[..., _T], *arguments: object) -> _T:
     return await anyio.to_thread.run_sync(lambda: function(*arguments))
 
 
-def _first_error(group: BaseExceptionGroup) -> BaseException:
+def first_error(group: BaseExceptionGroup) -> BaseException:
     """The error that stopped the build; a cancelled neighbour's is never it."""
     for error in group.exceptions:
         if isinstance(error, BaseExceptionGroup):
-            inner = _first_error(error)
+            inner = first_error(error)
             if isinstance(inner, ComposerError):
                 return inner
         elif isinstance(error, ComposerError):

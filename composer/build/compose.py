@@ -66,7 +66,7 @@ def image_of(project: Project, service: Service) -> str:
     return service.image or f"{project.name}-{service.name}"
 
 
-def needed_services(project: Project, service: Service) -> list[str]:
+def needed_services(service: Service) -> list[str]:
     """Services whose images this one's build reads (`additional_contexts: x: service:NAME`)."""
     section = service.build
     if section is None:

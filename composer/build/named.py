@@ -1,4 +1,4 @@
-"""Named contexts (`--build-context name=...`): directories, images, layouts, other stages, repositories, URLs."""
+"""Named contexts (`--build-context name=...`): directories, images, stages, repositories, URLs."""
 
 from __future__ import annotations
 
@@ -88,10 +88,7 @@ class NamedContexts:
                 lambda: remote.fetch_context(value, self._build.scratch)
             )
             return _directory(os.path.dirname(single) if single else directory)
-        path = os.path.abspath(value)
-        if not os.path.isdir(path):
-            raise BuildError(f"build context {key!r}: {value!r} is not a directory")
-        return await anyio.to_thread.run_sync(lambda: _directory(path))
+        return await anyio.to_thread.run_sync(lambda: _directory(value, key))
 
     async def _layout(self, text: str) -> Snapshot:
         raise UnsupportedError(
@@ -100,7 +97,10 @@ class NamedContexts:
         )
 
 
-def _directory(path: str) -> Material:
+def _directory(text: str, key: str = "") -> Material:
+    path = os.path.abspath(text)
+    if not os.path.isdir(path):
+        raise BuildError(f"build context {key!r}: {text!r} is not a directory")
     lines: list[str] = []
     try:
         with open(os.path.join(path, ".dockerignore"), encoding="utf-8") as file:

@@ -60,7 +60,7 @@ def parse_secret(text: str, environ: Mapping[str, str]) -> tuple[str, SecretSour
     fields = {key: value or "" for key, value in split_fields(text)}
     unknown = set(fields) - {"id", "src", "source", "env", "type"}
     if unknown:
-        raise UsageError(f"--secret {text!r} has an unknown key {sorted(unknown)[0]!r}")
+        raise UsageError(f"--secret {text!r} has an unknown key {min(unknown)!r}")
     name = fields.get("id", "")
     file = fields.get("src") or fields.get("source") or ""
     variable = fields.get("env", "")

@@ -21,7 +21,7 @@ CharacterClass: TypeAlias = tuple[bool, tuple[tuple[str, str], ...]]
 """Negated, and inclusive ranges."""
 
 Token: TypeAlias = tuple[Literal["char"], str] | tuple[Literal["class"], CharacterClass] | tuple[str, None]
-"""`char c`, `class`, or one of `any` (a non-slash), `run` (non-slashes), `dirs`, `all`."""
+"""`char c`, `class`, or without a value: `any` (a non-slash), `run`, `dirs` (components), `all`."""
 
 _BACKTRACKING_LIMIT = 3
 """Patterns with more runs than this are simulated: n runs cost a backtracking matcher up to length ** n."""
@@ -38,7 +38,7 @@ def clean(path: str) -> str:
 
 
 def glob_match(pattern: str, name: str) -> bool:
-    """Whether *name* matches *pattern* by the rules of Go's `filepath.Match`; a malformed one matches nothing."""
+"""`char c`, `class`, or without a value `any` (a non-slash), `run`, `dirs` (components) and `all`."""
     try:
         return _compile_glob(pattern).matches(name)
     except BadPatternError:

@@ -154,7 +154,9 @@ def prune(records: Records, *, unused_for: float = 0.0, keep_storage: int | None
 
 def step_key(**parts: Any) -> str:
     """A key over *parts*, which must be plain JSON values."""
-    text = json.dumps({"version": _KEY_VERSION, **parts}, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    text = json.dumps(
+        {"version": _KEY_VERSION, **parts}, sort_keys=True, separators=(",", ":"), ensure_ascii=True
+    )
     return hashlib.sha256(text.encode()).hexdigest()
 
 

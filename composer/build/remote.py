@@ -81,10 +81,9 @@ def is_url(text: str) -> bool:
 def is_git(text: str) -> bool:
     """Whether *text* names a git repository."""
     return (
-        text.startswith(("git://", "ssh://", "git@"))
+        text.startswith(("git://", "ssh://", "git@", "github.com/"))
         or _SCP_FORM.match(text) is not None
         or _HTTP_GIT.match(text) is not None
-        or text.startswith("github.com/")
     )
 
 

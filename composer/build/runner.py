@@ -1,4 +1,4 @@
-"""Carries a planned RUN out: mounts prepared, `Engine.step` run, its output told, its changes made a layer."""
+"""Carries a planned RUN out: mounts are prepared, the step runs, its changes become a layer."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def run_in_engine(build: Build, state: StageState, step: RunStep, progress
     async with AsyncExitStack() as stack:
         workspace = await _workspace(build, stack)
         for number, planned in enumerate(step.mounts):
-            await _prepare(build, step, planned, workspace, stack, number)
+            await _prepare(build, planned, workspace, stack, number)
         if step.script is not None:
             workspace.script(*step.script)
         config = container_config(step, workspace, state.layers, build.request)
@@ -95,7 +95,6 @@ async def _workspace(build: Build, stack: AsyncExitStack) -> Workspace:
 
 async def _prepare(
     build: Build,
-    step: RunStep,
     planned: PlannedMount,
     workspace: Workspace,
     stack: AsyncExitStack,

@@ -1,4 +1,4 @@
-"""A socket in a build step that leads to the caller's ssh agent, with the owner and mode that were asked for."""
+"""A socket in a build step that leads to the caller's ssh agent, with the owner and mode asked for."""
 
 from __future__ import annotations
 

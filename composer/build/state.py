@@ -108,7 +108,7 @@ class StageState:
         entry = History(created_by=created_by, comment=COMMENT, empty_layer=True)
         self.config = replace(self.config, history=(*self.config.history, entry))
 
-    def apply(self, instruction: ins.Instruction) -> bool:
+    def apply(self, instruction: ins.Instruction) -> bool:  # noqa: PLR0915 - one case per instruction
         """Carry out an instruction that needs no files; False when it is not such a one.
 
         Raises:

@@ -9,10 +9,24 @@ is accepted and does nothing when the image is not here: its layers are found th
 
 from __future__ import annotations
 
+import json
 import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from composer.build.options import split_fields
-from composer.errors import BuildError, UnsupportedError
+from composer.errors import BuildError, ComposerError, UnsupportedError
+from composer.images.apply import layer_chunks
+from composer.images.layers import chain_id
+from composer.state.files import write_atomic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from composer.build.progress import Progress
+    from composer.build.records import Records
+    from composer.images.layers import Layer
+    from composer.images.store import Store
 
 _FORMAT = 1
 
@@ -59,7 +73,7 @@ def export_cache(text: str, store: Store, records: Records, used: Iterable[str],
                 }
             )
         content = {"version": _FORMAT, "records": documents}
-        write_atomic(_path(directory, "records.json"), json.dumps(content, indent=1).encode())
+        write_atomic(Path(directory, "records.json"), json.dumps(content, indent=1).encode())
     except OSError as error:
         raise BuildError(f"cannot write the cache to {directory}: {error.strerror}") from error
     step.done()
@@ -96,15 +110,12 @@ def import_cache(text: str, store: Store, records: Records, progress: Progress) 
 
 
 def _write_layer(store: Store, layer: Layer, directory: str) -> None:
-    from composer.images.apply import layer_chunks
-
-    path = _path(directory, layer.diff_id.partition(":")[2])
+    path = Path(directory, layer.diff_id.partition(":")[2])
     if path.exists():
         return
     making = path.with_name(f".{path.name}.{os.getpid()}")
     with open(making, "wb") as file:
-        for chunk in layer_chunks(store.directory, layer, store.kept_blob):
-            file.write(chunk)
+        file.writelines(layer_chunks(store.directory, layer, store.kept_blob))
     making.rename(path)
 
 
@@ -127,9 +138,3 @@ def _read_layers(store: Store, diff_ids: list[str], directory: str) -> Layer:
     if layer is None:
         raise BuildError("the cache has a record without layers")
     return layer
-
-
-def _path(directory: str, name: str) -> Path:
-    from pathlib import Path
-
-    return Path(directory, name)
