@@ -38,7 +38,7 @@ def clean(path: str) -> str:
 
 
 def glob_match(pattern: str, name: str) -> bool:
-"""`char c`, `class`, or without a value `any` (a non-slash), `run`, `dirs` (components) and `all`."""
+    """Whether *name* matches *pattern* as Go's `filepath.Match` has it; a malformed one matches nothing."""
     try:
         return _compile_glob(pattern).matches(name)
     except BadPatternError:
