@@ -66,6 +66,7 @@ class NamespaceEngine:
         self.zygote = Zygote()
         self.network_manager = NetworkManager(paths)
         self.volume_manager = VolumeManager(paths)
+        self._closed = False
         self._tasks = tasks
         self._links: dict[str, ShimLink] = {}
         self._listeners: list[tuple[Callable[[EngineEvent], bool], Any]] = []
@@ -396,6 +397,8 @@ class NamespaceEngine:
     def _link_ended(self, link: ShimLink) -> None:
         if self._links.get(link.container_id) is link:
             del self._links[link.container_id]
+        if self._closed:
+            return  # it was us who left, not the shim
         over = not link.state or link.state.get("shim", {}).get("over")
         if not over:
             self._supervisor.shim_lost(link.container_id)
@@ -434,6 +437,7 @@ class NamespaceEngine:
 
     def say_bye(self) -> None:
         """The engine is closed on purpose: shims shall not call another agent."""
+        self._closed = True
         for link in self._links.values():
             link.say_bye()
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from composer.errors import EngineError, OperationTimeoutError
+from composer.errors import ComposerError, OperationTimeoutError
 
 if TYPE_CHECKING:
     from composer.engine import Process
@@ -63,7 +63,7 @@ async def execute(link: ShimLink, process: Process, timeout: float | None) -> tu
             tasks.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         for error in group.exceptions:
-            if isinstance(error, EngineError):
+            if isinstance(error, ComposerError):
                 raise error from None
         raise
     finally:

@@ -243,7 +243,7 @@ def _sysctls(config: ContainerConfig, *, own_network: bool) -> list[list[str]]:
         if not allowed or ".." in name:
             raise EngineError(
                 f"sysctl {name} is not allowed: it does not belong to a namespace of the container",
-                hint="net.* needs an own network, kernel.msg*, kernel.sem, kernel.shm* and fs.mqueue.* an own ipc",
+                hint="net.* needs an own network; kernel.msg*, kernel.sem, kernel.shm*, fs.mqueue.* own ipc",
             )
         found[name if "/" in name else name.replace(".", "/")] = value
     return [[path, value] for path, value in found.items()]
@@ -287,7 +287,7 @@ def _host_devices() -> list[str]:
     for folder, folders, names in os.walk("/dev"):
         if folder == "/dev":
             folders[:] = [name for name in folders if name not in skipped]
-            names = [name for name in names if name not in skipped]
+            names[:] = [name for name in names if name not in skipped]
         for name in names:
             path = os.path.join(folder, name)
             try:

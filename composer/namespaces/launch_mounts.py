@@ -95,7 +95,8 @@ def default_mounts(config: ContainerConfig, pids: Mapping[str, int]) -> list[dic
         found.append(_bind(f"{root}/dev/shm", "/dev/shm"))
     elif config.ipc_mode == "host":
         found.append(_fs("mqueue", "/dev/mqueue", _QUIET))
-        found.append(_bind("/dev/shm", "/dev/shm"))  # noqa: S108 - the host's, on purpose
+        shm = "/dev/shm"  # noqa: S108 - the host's, on purpose
+        found.append(_bind(shm, shm))
     else:
         found.append(_fs("mqueue", "/dev/mqueue", _QUIET))
         if config.ipc_mode != "none":

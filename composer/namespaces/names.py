@@ -47,12 +47,13 @@ class NameService:
             # What has ended must not be answered any more, so this does not wait for the task below.
             self._names = names
             self._resolver.set_zones(self._engine.network_manager.names(running))
-            self._changed.set()
+            changed, self._changed = self._changed, anyio.Event()
+            changed.set()
 
     async def run(self) -> None:
         """Register and deregister containers until cancelled."""
         while True:
-            changed, self._changed = self._changed, anyio.Event()
+            changed = self._changed
             running = {state.id: state for state in self._states if state.status in RUNNING}
             for container in [key for key in self._runs if key not in running]:
                 self._resolver.remove(container)
@@ -61,8 +62,7 @@ class NameService:
             for state in running.values():
                 if self._runs.get(state.id) != state.started_at:
                     await self._register(state)
-            if not changed.is_set():
-                await self._changed.wait()
+            await changed.wait()
 
     async def _register(self, state: ContainerState) -> None:
         try:

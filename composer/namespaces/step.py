@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 def main(path: str, control: socket.socket, output: int) -> NoReturn:
     """Run the step of the launch document *path*; never returns.
 
-    One message on *control*: `{"exit": code}` or `{"failed": {...}}`. When the other side closes it, everything in the step is killed.
+    One message on *control*: `{"exit": code}` or `{"failed": {...}}`. When the other side closes it,
+    everything in the step is killed.
     """
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -36,7 +36,6 @@ def serve(sock: socket.socket) -> NoReturn:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # shims are nobody's business here: no zombies
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    sock.send(b"ready")
     while True:
         try:
             data, fds, _, _ = socket_receive(sock)

@@ -26,10 +26,9 @@ class Zygote:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._sock: socket.socket | None = None
-        self._ready = False
 
     def start(self) -> None:
-        """Start it; returns at once, the first request waits until it is ready.
+        """Start it; returns at once, requests wait in its socket until it is ready.
 
         Raises:
             UnsupportedError: No root privileges.
@@ -58,7 +57,6 @@ class Zygote:
             if interpreter >= 0:
                 os.close(interpreter)
         self._sock = ours
-        self._ready = False
 
     @property
     def pid(self) -> int:
@@ -79,10 +77,6 @@ class Zygote:
                 sock = self._sock
                 if sock is None:
                     continue
-                if not self._ready:
-                    if sock.recv(64) != b"ready":
-                        raise ConnectionResetError("it ended before it was ready")
-                    self._ready = True
                 socket.send_fds(sock, [message], list(fds))
             except (BrokenPipeError, ConnectionResetError) as error:
                 self.close()

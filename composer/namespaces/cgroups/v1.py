@@ -157,4 +157,9 @@ class LegacyCgroup(Cgroup):
 def _inherit_cpuset(parent: str, child: str) -> None:
     """A new v1 cpuset is empty and takes no process (ENOSPC) until it has what its parent has."""
     for file in ("cpuset.cpus", "cpuset.mems"):
-        write_file(f"{child}/{file}", read_file(f"{parent}/{file}").strip())
+        value = read_file(f"{parent}/{file}").strip()
+        if not value:
+            # Somebody else has just made the parent, and is about to do this.
+            _inherit_cpuset(os.path.dirname(parent), parent)
+            value = read_file(f"{parent}/{file}").strip()
+        write_file(f"{child}/{file}", value)

@@ -17,7 +17,7 @@ import sys
 
 from composer.namespaces.kernel import constants as c
 from composer.namespaces.kernel import syscalls as sys_
-from composer.namespaces.kernel.errors import KernelError, LaunchError, describe
+from composer.namespaces.kernel.errors import LaunchError, describe
 from composer.namespaces.sandbox import devices, identity, mounts, paths, reaper
 
 TYPE_CHECKING = False
@@ -222,7 +222,7 @@ def _stdio(fds: list[int]) -> None:
 
 
 def _own_null() -> None:
-    """Replace the host's null device on a standard descriptor by the container's: it leads out by its mount."""
+    """Replace the host's null device by the container's: it leads out by its mount."""
     for number in (0, 1, 2):
         try:
             if os.fstat(number).st_rdev != os.makedev(1, 3):
@@ -297,14 +297,14 @@ def _environment(lines: list[str], hostname: str, home: str, *, terminal: bool) 
 
 
 def _exec_path(arguments: list[bytes], env: dict[bytes, bytes], search: bytes) -> NoReturn:
-    """execve *arguments*, looking its first one up in *search* with the user's own rights."""
+    """Execute *arguments*, looking its first one up in *search* with the user's own rights."""
     name = arguments[0]
     shown = name.decode("utf-8", "replace")
     candidates = [name] if b"/" in name else [(part or b".") + b"/" + name for part in search.split(b":")]
     denied = 0
     for candidate in candidates:
         try:
-            os.execve(candidate, arguments, env)
+            os.execve(candidate, arguments, env)  # noqa: S606 - never a shell
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR) and b"/" not in name:
                 continue

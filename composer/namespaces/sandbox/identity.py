@@ -112,14 +112,14 @@ def become(identity: userdb.Identity, process: dict[str, Any], last_capability: 
             if not wanted & bit:
                 sys_.prctl(c.PR_CAPBSET_DROP, number)
     wanted &= held
-    entered = _enter(cwd, identity.uid == 0)
+    entered = _enter(cwd, final=identity.uid == 0)
     sys_.prctl(c.PR_SET_KEEPCAPS, 1)
     os.setgroups(identity.groups)
     os.setresgid(identity.gid, identity.gid, identity.gid)
     os.setresuid(identity.uid, identity.uid, identity.uid)
     sys_.prctl(c.PR_SET_KEEPCAPS, 0)
     if not entered:
-        _enter(cwd, True)
+        _enter(cwd, final=True)
     sys_.prctl(c.PR_SET_PDEATHSIG, 9)  # cleared by the change of user
     program = process["program"]
     if process["no_new_privileges"]:
@@ -135,7 +135,7 @@ def become(identity: userdb.Identity, process: dict[str, Any], last_capability: 
     sys_.capset(wanted, wanted, 0)
 
 
-def _enter(cwd: str, final: bool) -> bool:
+def _enter(cwd: str, *, final: bool) -> bool:
     try:
         os.chdir(cwd)
     except OSError as error:

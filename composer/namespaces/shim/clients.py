@@ -15,6 +15,7 @@ import socket
 import struct
 import time
 from collections import deque
+from contextlib import suppress
 
 from composer.namespaces.kernel.errors import LaunchError, describe
 from composer.namespaces.shim.execs import Exec
@@ -48,10 +49,8 @@ class Client:
         self.agent = False
         self._execs: dict[int, Exec] = {}
         sock.setblocking(False)
-        try:
+        with suppress(OSError):  # without CAP_NET_ADMIN messages are limited to the system's default
             sock.setsockopt(socket.SOL_SOCKET, _SNDBUFFORCE, 1 << 20)
-        except OSError:
-            pass  # without CAP_NET_ADMIN messages are limited to the system's default
         shim.loop.watch(self._fd, self._ready)
 
     def _ready(self, events: int) -> None:

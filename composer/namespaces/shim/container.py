@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 
 from composer.namespaces.cgroups import open_cgroup
 from composer.namespaces.cgroups.devices import DEFAULT_RULES
 from composer.namespaces.kernel import constants as c
 from composer.namespaces.kernel import syscalls as sys_
-from composer.namespaces.kernel.errors import KernelError, LaunchError, describe
+from composer.namespaces.kernel.errors import LaunchError, describe
 from composer.namespaces.network import endpoint
 from composer.namespaces.network.netlink import open_netlink
 from composer.namespaces.shim import log, runner
@@ -184,10 +185,8 @@ class Container:
     def kill_all(self) -> None:
         """SIGKILL to everything in the container's cgroup."""
         if self.init is not None:
-            try:
+            with suppress(OSError):
                 sys_.pidfd_send_signal(self.init.pidfd, 9)
-            except OSError:
-                pass
         self.cgroup.kill()
 
     def pause(self) -> None:
@@ -227,10 +226,8 @@ class Container:
                 endpoint.remove_endpoint(setup, self._netlink)
             self.setups.remove(setup)
         if gone and self.setups:
-            try:
+            with suppress(OSError):  # the remaining networks give none, or it is in force already
                 endpoint.set_gateways(self.setups)
-            except OSError:
-                pass  # the remaining networks give no default route, or it is in force already
         self.state.update(
             endpoints=[entry for entry in self.state["endpoints"] if entry["network"] != network]
         )
@@ -332,14 +329,10 @@ class Container:
     def _release(self) -> None:
         self._remove_links()
         self._log.close()
-        try:
+        with suppress(OSError):  # it was never made
             self.cgroup.kill()
-        except (KernelError, OSError):
-            pass  # it was never made
-        try:
+        with suppress(OSError):  # what cannot be removed now is removed with the container
             self.cgroup.remove()
-        except OSError:
-            pass  # found and removed with the container
 
     def leave_network(self) -> None:
         """Go back to the host's network; what is spawned for the agent belongs there."""

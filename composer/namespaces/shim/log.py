@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import time
-
 from json import dumps
 
 TYPE_CHECKING = False

@@ -12,6 +12,7 @@ import os
 import random
 import signal
 import socket
+from contextlib import suppress
 
 from composer.namespaces.kernel import constants as c
 from composer.namespaces.kernel import syscalls as sys_
@@ -72,10 +73,8 @@ class Shim:
     def _listen(self) -> None:
         """Bind by a relative name: socket paths have at most 107 bytes."""
         os.chdir(self._launch["run"])
-        try:
+        with suppress(FileNotFoundError):
             os.unlink("shim.sock")
-        except FileNotFoundError:
-            pass
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._listener.bind("shim.sock")
         os.chdir("/")
@@ -109,7 +108,7 @@ class Shim:
         self._dismissed = True
 
     def lost(self, client: Client) -> None:
-        """A connection ended. Without an agent names are not answered: call one, unless it left on purpose."""
+        """A connection ended. Without an agent names are not answered: call one, unless it left."""
         self._clients.remove(client)
         if client.agent and not self._dismissed and self._launch["respawn"] and not self._respawn_due:
             self._respawn_due = True
@@ -133,7 +132,7 @@ class Shim:
                 os._exit(0)
             sys_.close_range(3)
             argv = self._launch["respawn"]
-            os.execve(argv[0], argv, os.environ)
+            os.execve(argv[0], argv, os.environ)  # noqa: S606 - never a shell
         finally:
             os._exit(127)
 
@@ -160,10 +159,8 @@ def main(path: str, control: socket.socket, held: list[int]) -> NoReturn:
         Shim(launch, control, held).run()
         code = 0
     except BaseException as error:  # noqa: BLE001 - the only ways out are the control connection and the log
-        try:
+        with suppress(OSError):
             control.send(json.dumps({"failed": describe(error)}).encode())
-        except OSError:
-            pass
         _record(path, error)
     finally:
         os._exit(code)

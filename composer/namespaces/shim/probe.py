@@ -1,4 +1,4 @@
-"""Health probes: a command in the container, at once after the start, then at a growing pause, then by interval.
+"""Health probes: a command in the container, at once after the start, then after growing pauses.
 
 Design.md section 6: while the first success is awaited the pause is short; what fails before the first
 `interval` has passed, or inside `start_period`, does not count. After the first success `interval` rules.
@@ -10,12 +10,12 @@ import os
 import time
 
 from composer.namespaces.kernel.errors import LaunchError
-from composer.namespaces.shim import runner
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from composer.namespaces.shim import runner
     from composer.namespaces.shim.container import Container
     from composer.namespaces.shim.loop import Loop, Timer
 

@@ -90,7 +90,7 @@ class Running:
 
 
 def socket_receive(sock: socket.socket, size: int = 65536) -> tuple[bytes, list[int], int, Any]:
-    """recvmsg with the descriptors that came along, all close-on-exec."""
+    """Receive with the descriptors that came along, all close-on-exec."""
     space = socket.CMSG_LEN(16 * 4)
     data, ancillary, flags, address = sock.recvmsg(size, space, socket.MSG_CMSG_CLOEXEC)
     fds = array.array("i")

@@ -165,7 +165,7 @@ class Streams:
             return
         self._loop.forget(fd)
         if self._pending:
-            self._loop.watch(fd, lambda events: self._flush(), WRITE)
+            self._loop.watch(fd, lambda _: self._flush(), WRITE)
         elif self._close_input:
             os.close(fd)
             self._writer = -1
