@@ -1,58 +1,124 @@
-"""Getting along with other firewalls on the machine: Docker, ufw, iptables with a dropping FORWARD chain.
+"""Getting along with other firewalls on the machine: Docker, ufw, firewalld, iptables that drops.
 
-An accept in our table does not help against a drop in another table's chain of the same hook. So where
-iptables chains exist that drop forwarded packets, two accepting rules for each of our bridges are put in
-front, in `DOCKER-USER` when there is one (Docker leaves it alone) and else in `FORWARD`. They carry our
-comment and go away with the bridge. Rules are never changed otherwise.
+An accept in our table does not help against a drop in another table's chain of the same hook. So where one
+of the well-known firewalls drops forwarded packets, it is told about each of our bridges, in the way it
+offers for that:
+
+- iptables (Docker, ufw, scripts), both kinds of it: two accepting rules with our comment in front of
+  `DOCKER-USER` when there is one (Docker leaves it alone), else of `FORWARD`;
+- firewalld: the bridge joins the zone `trusted`, at run time only.
+
+All of it goes away with the bridge. Nothing else of theirs is touched, and where none of them runs, nothing
+is done. A dropping chain of anybody else's own making is not changed; `obstacles` names it.
 """
 
 from __future__ import annotations
 
 import re
+import subprocess
 from typing import TYPE_CHECKING
 
 from composer.namespaces.network.nft import NftError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from composer.namespaces.network.nft import Nftables
 
 _CHAIN = re.compile(r"^\s*chain (\S+) \{", re.MULTILINE)
 _RULE = re.compile(r'^\s*(.*comment "([^"]*)".*) # handle (\d+)$', re.MULTILINE)
+_BASE = re.compile(
+    r"^table (\w+) (\S+) \{|^\tchain (\S+) \{[^\n]*\n\t\ttype filter hook forward [^\n]*policy drop;",
+    re.MULTILINE,
+)
+_DIRECTIONS = ("oifname", "iifname")
+_LEGACY_TABLES = {
+    "iptables-legacy": "/proc/net/ip_tables_names",
+    "ip6tables-legacy": "/proc/net/ip6_tables_names",
+}
+_FIREWALLD = (
+    "busctl",
+    "call",
+    "org.fedoraproject.FirewallD1",
+    "/org/fedoraproject/FirewallD1",
+    "org.fedoraproject.FirewallD1.zone",
+)
 
 
-def allow(nft: Nftables, bridge: str, comment: str) -> None:
-    """Let packets of *bridge* pass chains of iptables that drop; nothing to do where there are none."""
+def allow(nft: Nftables, bridges: Iterable[str], comment: str) -> None:
+    """Let packets of *bridges* pass; what is in place already is left alone."""
+    bridges = tuple(bridges)
+    tables = _list(nft, "list tables")
     for family in ("ip", "ip6"):
-        chain = _dropping_chain(nft, family)
-        if not chain:
+        if f"table {family} filter" not in tables:
             continue
-        _remove(nft, family, chain, bridge, comment)
-        nft.run(
-            f'insert rule {family} filter {chain} oifname "{bridge}" counter accept comment "{comment}"\n'
-            f'insert rule {family} filter {chain} iifname "{bridge}" counter accept comment "{comment}"\n'
-        )
+        chain = _front_chain(_list(nft, f"list table {family} filter"))
+        if chain:
+            _insert(nft, family, chain, bridges, comment)
+    if "table inet firewalld" in tables or "table ip firewalld" in tables:
+        for bridge in bridges:
+            _quietly(*_FIREWALLD, "addInterface", "ss", "trusted", bridge)
+    for program in _legacy():
+        chain = "DOCKER-USER" if _quietly(program, "-n", "-L", "DOCKER-USER") else "FORWARD"
+        for rule in _legacy_rules(bridges, comment):
+            if not _quietly(program, "-w", "-C", chain, *rule):
+                _quietly(program, "-w", "-I", chain, *rule)
 
 
 def forget(nft: Nftables, bridge: str, comment: str) -> None:
-    """Take the rules of *bridge* away again."""
+    """Take everything about *bridge* out of other firewalls again."""
+    tables = _list(nft, "list tables")
     for family in ("ip", "ip6"):
+        if f"table {family} filter" not in tables:
+            continue
         for chain in ("DOCKER-USER", "FORWARD"):
-            _remove(nft, family, chain, bridge, comment)
+            for text, handle in _ours(_list(nft, f"list chain {family} filter {chain}"), comment):
+                if f'"{bridge}"' in text:
+                    nft.run(f"delete rule {family} filter {chain} handle {handle}")
+    if "table inet firewalld" in tables or "table ip firewalld" in tables:
+        _quietly(*_FIREWALLD, "removeInterface", "ss", "trusted", bridge)
+    for program in _legacy():
+        for chain in ("DOCKER-USER", "FORWARD"):
+            for rule in _legacy_rules((bridge,), comment):
+                _quietly(program, "-w", "-D", chain, *rule)
 
 
-def _dropping_chain(nft: Nftables, family: str) -> str:
-    listing = _list(nft, f"list table {family} filter")
+def obstacles(nft: Nftables) -> list[str]:
+    """Chains that drop forwarded packets and that nobody but their owner can open: `inet filter forward`."""
+    found = []
+    table = ""
+    for family, name, chain in _BASE.findall(_list(nft, "list chains")):
+        if name:
+            table = f"{family} {name}"
+        elif table not in ("ip filter", "ip6 filter", "inet firewalld"):
+            found.append(f"{table} {chain}")
+    return found
+
+
+def _front_chain(listing: str) -> str:
     chains = set(_CHAIN.findall(listing))
     if "FORWARD" not in chains:
         return ""
     return "DOCKER-USER" if "DOCKER-USER" in chains else "FORWARD"
 
 
-def _remove(nft: Nftables, family: str, chain: str, bridge: str, comment: str) -> None:
-    listing = _list(nft, f"list chain {family} filter {chain}")
+def _insert(nft: Nftables, family: str, chain: str, bridges: Iterable[str], comment: str) -> None:
+    present = [rule for rule, _ in _ours(_list(nft, f"list chain {family} filter {chain}"), comment)]
+    commands = [
+        f'insert rule {family} filter {chain} {direction} "{bridge}" counter accept comment "{comment}"'
+        for bridge in bridges
+        for direction in _DIRECTIONS
+        if not any(rule.startswith(f'{direction} "{bridge}"') for rule in present)
+    ]
+    if commands:
+        nft.run("\n".join(commands))
+
+
+def _ours(listing: str, comment: str) -> Iterator[tuple[str, str]]:
+    """Our rules in a chain: their text and handle."""
     for rule, said, handle in _RULE.findall(listing):
-        if said == comment and f'"{bridge}"' in rule:
-            nft.run(f"delete rule {family} filter {chain} handle {handle}")
+        if said == comment:
+            yield rule, handle
 
 
 def _list(nft: Nftables, command: str) -> str:
@@ -60,3 +126,31 @@ def _list(nft: Nftables, command: str) -> str:
         return nft.run(command)
     except NftError:
         return ""
+
+
+def _legacy() -> list[str]:
+    """Programs for the old kernel interface, where its filter table is in use."""
+    found = []
+    for program, path in _LEGACY_TABLES.items():
+        try:
+            with open(path, encoding="ascii") as file:
+                if "filter" in file.read().split():
+                    found.append(program)
+        except OSError:
+            continue
+    return found
+
+
+def _legacy_rules(bridges: Iterable[str], comment: str) -> Iterator[tuple[str, ...]]:
+    for bridge in bridges:
+        for direction in ("-o", "-i"):
+            yield direction, bridge, "-m", "comment", "--comment", comment, "-j", "ACCEPT"
+
+
+def _quietly(*argv: str) -> bool:
+    """Run a program; whether it succeeded. These firewalls are optional, and so is their answer."""
+    try:
+        done = subprocess.run(argv, capture_output=True, check=False, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0

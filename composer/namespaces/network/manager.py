@@ -132,7 +132,7 @@ class NetworkManager:
                 self._commands().run(firewall.remove_table(self._table))
 
     def reconcile(self, live: Collection[str] | None = None) -> None:
-        """Make again what a reboot or somebody's `nft flush ruleset` took away.
+        """Make again what a reboot or `nft flush ruleset` took away, and tell firewalls that came later.
 
         Args:
             live: Ids of containers that run; ports of all others are unpublished. None leaves them.
@@ -144,6 +144,7 @@ class NetworkManager:
             return
         present = links.names(self._socket())
         missing = [state for state in bridged if state.bridge not in present]
+        foreign.allow(self._commands(), [state.bridge for state in bridged], self._table)
         if not missing and not dead and self._table_is_there():
             return
         with self._database.transaction() as writer:
@@ -152,6 +153,10 @@ class NetworkManager:
                     self._make_bridge(state)
             records.drop_ports(writer, sorted(dead))
             self._replace(writer)
+
+    def obstacles(self) -> tuple[str, ...]:
+        """Chains of other firewalls that drop packets and that we do not open, as `inet filter forward`."""
+        return tuple(foreign.obstacles(self._commands()))
 
     def _make(self, db: sqlite3.Connection, state: NetworkState, *, first: bool) -> None:
         self._make_bridge(state)
@@ -179,7 +184,7 @@ class NetworkManager:
     def _make_bridge(self, state: NetworkState) -> None:
         mtu = network_options.parse(state.config).mtu
         bridge.make(self._socket(), state.bridge, state.pools, mtu, self._table)
-        foreign.allow(self._commands(), state.bridge, self._table)
+        foreign.allow(self._commands(), [state.bridge], self._table)
 
     def _taken(self, existing: Iterable[NetworkState], *, bridged: bool) -> tuple[ipam.Subnet, ...]:
         taken = [ipaddress.ip_network(pool.subnet) for state in existing for pool in state.pools]

@@ -334,16 +334,34 @@ def test_chosen_bridge_name_and_mtu(machine):
     assert "mtu 1400" in web.run("ip", "link", "show", "eth0")
 
 
-@pytest.mark.parametrize("docker", [False, True])
-def test_beside_a_firewall_that_drops_forwarded_packets(machine, docker):
-    for tool in ("iptables", "ip6tables"):
+def drop_forwarded(machine, kind):
+    """A machine on which Docker, ufw or an administrator has forbidden forwarding."""
+    tools = ["iptables-legacy", "ip6tables-legacy"] if kind.endswith("legacy") else ["iptables", "ip6tables"]
+    for tool in tools:
         machine.run(tool, "-P", "FORWARD", "DROP")
-        if docker:
+        if kind.startswith("docker"):
             machine.run(tool, "-N", "DOCKER-USER")
             machine.run(tool, "-A", "DOCKER-USER", "-j", "RETURN")
             machine.run(tool, "-A", "FORWARD", "-j", "DOCKER-USER")
-    before = machine.run("iptables-save")
+
+
+def iptables_rules(machine, kind):
+    tool = "iptables-legacy-save" if kind.endswith("legacy") else "iptables-save"
+    return [line for line in machine.run(tool).splitlines() if line[:1] not in "#:"]
+
+
+@pytest.mark.parametrize("later", [False, True])
+@pytest.mark.parametrize("kind", ["plain", "docker", "plain-legacy", "docker-legacy"])
+def test_beside_a_firewall_that_drops_forwarded_packets(machine, kind, later):
+    if not later:
+        drop_forwarded(machine, kind)
+        before = iptables_rules(machine, kind)
     network = machine.network(enable_ipv6=True)
+    if later:
+        drop_forwarded(machine, kind)
+        before = iptables_rules(machine, kind)
+        machine.manager.reconcile()
+        machine.manager.reconcile()
     web = machine.container(network, ports=(PortMapping(80, 8080),))
     web.serve(80)
     other = machine.container(network)
@@ -352,14 +370,22 @@ def test_beside_a_firewall_that_drops_forwarded_packets(machine, docker):
     assert other.ask("192.0.2.1", 8080) == other.setups[0].gateway
     machine.remote.serve(7, address="192.0.2.9")
     assert web.ask("192.0.2.9", 7) == "192.0.2.1"
-    listing = machine.run("iptables", "-S", "DOCKER-USER" if docker else "FORWARD")
-    assert machine.manager.alias in listing
+    ours = [line for line in iptables_rules(machine, kind) if machine.manager.alias in line]
+    assert len(ours) == 2
     for container in list(machine.containers):
         container.finish()
     machine.containers.clear()
     machine.manager.remove(network.id)
-    strip = [line for line in machine.run("iptables-save").splitlines() if line[:1] not in "#:"]
-    assert strip == [line for line in before.splitlines() if line[:1] not in "#:"]
+    assert iptables_rules(machine, kind) == before
+
+
+def test_chain_of_somebody_elses_making_is_named(machine):
+    assert machine.manager.obstacles() == ()
+    machine.run(
+        "nft",
+        "add table inet mine; add chain inet mine fw { type filter hook forward priority 0; policy drop; }",
+    )
+    assert machine.manager.obstacles() == ("inet mine fw",)
 
 
 def test_two_processes_use_one_installation(machine):
