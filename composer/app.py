@@ -51,7 +51,7 @@ class LocalImages:
 
     async def pull(self, name: str, *, platform: str, report: Report) -> Image:
         """See `ImageSource.pull`."""
-        from composer.registry.pull import pull
+        from composer.images.aio import pull
 
         return await pull(self.store, name, platform=platform, report=report)
 

@@ -141,8 +141,16 @@ def _top_level_name(path: str) -> str | None:
     return found
 
 
-def load(context: Context, services: Sequence[str] = (), **more: Any) -> LoadedProject:
+def load(
+    context: Context, services: Sequence[str] = (), *, locked: bool = True, **more: Any
+) -> LoadedProject:
     """Read the Compose files; print their warnings.
+
+    Args:
+        context: Options, environment.
+        services: Named services; their profiles are activated.
+        locked: Put in the digests that `compose.lock` beside the first file names.
+        more: Handed on to `composer.spec.load`.
 
     Raises:
         SpecError: A file is wrong, or there is none.
@@ -164,6 +172,14 @@ def load(context: Context, services: Sequence[str] = (), **more: Any) -> LoadedP
     )
     for warning in loaded.warnings:
         context.warn(str(warning))
+    if locked and loaded.config_files:
+        lock = os.path.join(os.path.dirname(loaded.config_files[0]), "compose.lock")
+        if os.path.exists(lock):
+            from pathlib import Path
+
+            from composer.images.lockfile import apply_lock, read_lock
+
+            apply_lock(loaded.document, read_lock(Path(lock)))
     return loaded
 
 

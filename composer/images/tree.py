@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from composer.errors import ImageError
@@ -22,9 +23,12 @@ if TYPE_CHECKING:
 
     from composer.images.stack import Stack
 
-_CHUNK = 1 << 20
+CHUNK = 1 << 20
+"""Bytes from which on a piece of the archive is handed out."""
+
 _OVERLAY_XATTRS = ("trusted.overlay.", "user.overlay.")
-_END = bytes(2 * tar.BLOCK)
+END = bytes(2 * tar.BLOCK)
+"""The archive's end mark."""
 
 
 class TreeWriter:
@@ -64,14 +68,20 @@ class TreeWriter:
             ImageError: Something cannot be read, or is not what a layer may hold.
         """
         root = os.fsencode(self._directory)
-        try:
+        with self.reading():
             if self._root_entry:
                 self._entry(b"./", root, os.lstat(root))
             yield from self._walk(root, b"")
+        self._buffer += END
+        yield bytes(self._buffer)
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Turn what the file system refuses into a sentence."""
+        try:
+            yield
         except OSError as error:
             raise ImageError(f"cannot read {error.filename or self._directory}: {error.strerror}") from error
-        self._buffer += _END
-        yield bytes(self._buffer)
 
     def _walk(self, directory: bytes, prefix: bytes) -> Iterator[bytes]:
         with os.scandir(directory) as listing:
@@ -97,7 +107,7 @@ class TreeWriter:
                 yield from self._walk(full, path + b"/")
             else:
                 yield from self._leaf(path, full, status)
-            if len(self._buffer) >= _CHUNK:
+            if len(self._buffer) >= CHUNK:
                 yield bytes(self._buffer)
                 self._buffer.clear()
 
@@ -126,7 +136,7 @@ class TreeWriter:
         try:
             left = size
             while left:
-                piece = os.read(fd, min(left, _CHUNK))
+                piece = os.read(fd, min(left, CHUNK))
                 if not piece:
                     raise ImageError(f"{show(path)} became shorter while it was read")
                 left -= len(piece)
