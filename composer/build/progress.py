@@ -52,7 +52,7 @@ class Progress:
         )
 
     def step(self, name: str) -> StepProgress:
-        """A step begins."""
+        """A step; nothing is told before it starts or is found in the cache."""
         return StepProgress(self, name)
 
 
@@ -64,11 +64,19 @@ class StepProgress:
         self.name = name
         self._started = time.monotonic()
         self._output: list[str] = []
-        self._send("Running", "working")
 
-    def done(self, *, cached: bool = False) -> None:
+    def start(self) -> StepProgress:
+        """It begins to do something."""
+        self._send("Running", "working")
+        return self
+
+    def done(self) -> None:
         """It is complete."""
-        self._send("CACHED" if cached else "DONE", "done")
+        self._send("DONE", "done", f"{time.monotonic() - self._started:.1f}s")
+
+    def cached(self) -> None:
+        """The cache had it."""
+        self._send("CACHED", "done")
 
     def failed(self, text: str) -> None:
         """It failed; *text* is the Dockerfile around its line."""

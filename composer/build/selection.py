@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,7 +12,6 @@ from composer.build.tree import Tree, join, resolve
 from composer.errors import BuildError
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator
 
 
@@ -120,6 +120,10 @@ def _source(tree: Tree, path: str, text: str, excludes: IgnoreRules) -> Source:
     followed = resolve(tree, path)
     found = tree.lstat(followed)
     if found is None:
+        link = tree.lstat(path)
+        if link is not None and stat.S_ISLNK(link.st_mode):
+            target = os.readlink(tree.host_path(path))
+            raise BuildError(f"{text!r} is a link to {target!r}, which does not exist in what is copied from")
         raise BuildError(f"{text!r} does not exist in what is copied from", hint=_near(tree, path))
     name = path.rpartition("/")[2]
     if stat.S_ISDIR(found.st_mode):

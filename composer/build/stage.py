@@ -101,7 +101,7 @@ class StageBuilder:
         if origin.kind == "context":
             found = await build.named.get(origin.name)
             return found.snapshot or await self._directory_base(found)
-        step = build.progress.step(f"[{self._stage.title}] FROM {origin.name}")
+        step = build.progress.step(f"[{self._stage.title}] FROM {origin.name}").start()
         found_image = await build.bases.get(origin.name, platform)
         step.done()
         return found_image
@@ -312,7 +312,7 @@ class StageBuilder:
         async with build.runs:
             if self._lookups and await self._from_cache(key, name, step.shown):
                 return
-            progress = build.progress.step(name)
+            progress = build.progress.step(name).start()
             started = self._state
             try:
                 layer = await run_in_engine(build, started, step, progress)
@@ -362,7 +362,7 @@ class StageBuilder:
             return False
         layer, record = found
         self._add(key, layer, record.created, created_by)
-        self._build.progress.step(name).done(cached=True)
+        self._build.progress.step(name).cached()
         return True
 
     def _add(self, key: str, layer: Layer, created: str, created_by: str) -> None:
@@ -385,9 +385,9 @@ class StageBuilder:
             found = await _in_thread(lambda: build.records.find(key))
             if found is not None:
                 self._add(key, found[0], found[1].created, created_by)
-                build.progress.step(name).done(cached=True)
+                build.progress.step(name).cached()
                 return found[0], found[1].created
-        progress = build.progress.step(name)
+        progress = build.progress.step(name).start()
         state = self._state
 
         def work() -> tuple[Layer, str]:

@@ -52,7 +52,7 @@ def export_cache(text: str, store: Store, records: Records, used: Iterable[str],
         UnsupportedError: It is to go somewhere else.
     """
     directory = _directory(text, "dest")
-    step = progress.step(f"exporting cache to {directory}")
+    step = progress.step(f"exporting cache to {directory}").start()
     documents: list[dict[str, Any]] = []
     try:
         os.makedirs(os.path.join(directory, "layers"), exist_ok=True)
@@ -97,7 +97,7 @@ def import_cache(text: str, store: Store, records: Records, progress: Progress) 
             content = json.load(file)
         if content["version"] != _FORMAT:
             raise BuildError(f"the cache in {directory} has version {content['version']}")
-        step = progress.step(f"importing cache from {directory}")
+        step = progress.step(f"importing cache from {directory}").start()
         for document in content["records"]:
             if records.find(document["key"]) is None:
                 layer = _read_layers(store, document["diff_ids"], os.path.join(directory, "layers"))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -48,8 +49,10 @@ class Overlaid:
         """See `composer.build.tree.Tree`."""
         try:
             return os.lstat(f"{self._path}/{path}" if path else self._path)
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return self._lower.lstat(path)
+        except NotADirectoryError:
+            return None
 
     def listdir(self, path: str) -> list[str]:
         """See `composer.build.tree.Tree`."""
@@ -197,12 +200,23 @@ class UpperDirectory:
             self._set_times(host, mtime)
 
     def place(self, path: str) -> str:
-        """Make room for something that is no directory, and say where on this machine it goes.
+        """Make room for a member of an archive that is no directory, and say where on this machine it goes.
 
-        Raises:
-            BuildError: A directory of that name is there.
+        Unlike a copied file it takes the place of a whole directory, as tar programs do it.
         """
-        return self._place(path)
+        host = f"{self.path}/{path}"
+        if os.path.isdir(host) and not os.path.islink(host):
+            shutil.rmtree(host)
+            prefix = f"{path}/"
+            self._ready = {name for name in self._ready if name != path and not name.startswith(prefix)}
+            self._times = {
+                name: times
+                for name, times in self._times.items()
+                if name != path and not name.startswith(prefix)
+            }
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(host)
+        return host
 
     def finish(
         self,

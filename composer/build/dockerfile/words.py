@@ -214,6 +214,8 @@ class _Scanner:
 
     def _braces(self, name: str) -> str:
         operator = self.take()
+        if not operator:
+            raise WordError(f"a brace is not closed in {self.text!r}")
         if operator == "}":
             value = self._value(name)
             if value is None:
