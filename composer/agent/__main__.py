@@ -16,8 +16,8 @@ from composer.state.paths import Paths
 
 def main() -> int:
     """Run the agent; returns its exit code."""
-    first = socket.socket(fileno=os.dup(0)) if sys.argv[1:] == ["--adopt"] else None
-    _detach()
+    first = socket.socket(fileno=fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 3)) if _is_fresh() else None
+    _detach(first.fileno() if first is not None else -1)
     _import_what_every_agent_needs()
     if first is not None:
         told = _read_line(first)
@@ -33,6 +33,10 @@ def main() -> int:
             first.sendall(b'{"ready":false}\n')
         return 0
     return _serve(paths, name, first)
+
+
+def _is_fresh() -> bool:
+    return sys.argv[1:] == ["--adopt"]
 
 
 def _serve(paths: Paths, name: str, first: socket.socket | None) -> int:
@@ -62,14 +66,14 @@ def _serve(paths: Paths, name: str, first: socket.socket | None) -> int:
     return 0
 
 
-def _detach() -> None:
-    """Nothing of the caller's is kept: no terminal, no directory, no mask."""
+def _detach(keep: int) -> None:
+    """Nothing of the caller's is kept: no terminal, no directory, no mask, no descriptor but *keep*."""
     os.chdir("/")
     os.umask(0o022)
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
-    os.close(null)
+    os.closerange(3 if keep < 3 else keep + 1, os.sysconf("SC_OPEN_MAX"))
 
 
 def _import_what_every_agent_needs() -> None:

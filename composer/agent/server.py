@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from composer.app import Local
     from composer.controller.controller import Controller
-    from composer.engine import ContainerState, EngineEvent
+    from composer.engine import ContainerState
     from composer.events import Report
     from composer.state.paths import Paths
 
@@ -95,16 +95,14 @@ class Agent:
 
     async def _follow(self, local: Local, stack: AsyncExitStack) -> None:
         update = await stack.enter_async_context(local.serving_names())
-        watcher = Watcher(local.engine, self.name)
+        watcher = Watcher(local.engine, self.name, self.journal.record)
 
-        def listen(event: EngineEvent) -> None:
+        def changed() -> None:
             update(watcher.states.values())
-            self.journal.record(event)
             self._idle_check.set()
 
-        watcher.listener = listen
+        watcher.on_change = changed
         await stack.enter_async_context(watcher.following())
-        update(watcher.states.values())
         self._watcher = watcher
         self._controller = local.controller(self.name, watcher=watcher)
         self.journal.note("started", project=self.name, containers=len(watcher.states))
@@ -284,7 +282,7 @@ class _Outbox:
         self._stream = stream
         self._waiting: list[Event] = []
         self._changed = anyio.Event()
-        self._empty = anyio.Event()
+        self._sending = anyio.Lock()
 
     def report(self, event: Event) -> None:
         """See `composer.events.Report`."""
@@ -305,7 +303,8 @@ class _Outbox:
             await self._send()
 
     async def _send(self) -> None:
-        batch, self._waiting = self._waiting, []
-        if batch:
-            text = "".join(json.dumps({"event": event_to_json(event)}) + "\n" for event in batch)
-            await self._stream.send(text.encode())
+        async with self._sending:
+            batch, self._waiting = self._waiting, []
+            if batch:
+                text = "".join(json.dumps({"event": event_to_json(event)}) + "\n" for event in batch)
+                await self._stream.send(text.encode())

@@ -41,8 +41,8 @@ class Executor:
         self, world: World, report: Report, *, parallel: int = 0, wait_timeout: float | None = None
     ) -> None:
         self._world = world
-        self._report = report
-        self._operations = Operations(world, report)
+        self._report = _without_repetition(report)
+        self._operations = Operations(world, self._report)
         self._limit = anyio.CapacityLimiter(parallel) if parallel > 0 else None
         self._wait_timeout = wait_timeout
         self._failure: BaseException | None = None
@@ -180,6 +180,19 @@ class Executor:
             )
         hint = f"its probe said: {_last_line(output)}" if output else f"see `composer logs {operation.name}`"
         raise DependencyFailedError(text, hint=hint)
+
+
+def _without_repetition(report: Report) -> Report:
+    """Two waits for one container are one thing to look at."""
+    last: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def once(event: Event) -> None:
+        subject, said = (event.kind, event.name), (event.action, event.text)
+        if event.kind == "warning" or last.get(subject) != said:
+            last[subject] = said
+            report(event)
+
+    return once
 
 
 def _last_line(text: str) -> str:

@@ -22,15 +22,21 @@ class Watcher:
     Args:
         engine: The engine.
         project: The project whose containers are followed.
-        listener: Called with each event, before anybody who waits is woken.
+        listener: Called with each event.
+        on_change: Called after each change of `states`, before anybody who waits is woken.
     """
 
     def __init__(
-        self, engine: Engine, project: str, listener: Callable[[EngineEvent], None] | None = None
+        self,
+        engine: Engine,
+        project: str,
+        listener: Callable[[EngineEvent], None] | None = None,
+        on_change: Callable[[], None] | None = None,
     ) -> None:
         self._engine = engine
         self._project = project
         self.listener = listener
+        self.on_change = on_change
         self._changed = anyio.Event()
         self.states: dict[str, ContainerState] = {}
 
@@ -85,6 +91,8 @@ class Watcher:
         return known is not None and _moment(state) < _moment(known)
 
     def _wake(self) -> None:
+        if self.on_change is not None:
+            self.on_change()
         self._changed.set()
         self._changed = anyio.Event()
 
