@@ -63,8 +63,8 @@ class Canonical:
         apply(self.tree, table(rules))
 
     def service(self, value: Any, path: Path) -> Any:
-        """A service is a mapping."""
-        if not isinstance(value, dict):
+        """A service is a mapping; null is the schema's to refuse, or the base of an `extends`."""
+        if value is not None and not isinstance(value, dict):
             raise spec_error(f"services.{path[1]} must be a mapping", self.tree, path)
         return value
 
@@ -240,8 +240,6 @@ def set_defaults(tree: Any) -> None:
 def _secret(value: Any, _path: Path) -> Any:
     if isinstance(value, dict) and value.get("target") is None:
         value["target"] = f"/run/secrets/{value.get('source')}"
-    elif isinstance(value, dict) and isinstance(value["target"], str) and not value["target"].startswith("/"):
-        value["target"] = f"/run/secrets/{value['target']}"
     return value
 
 

@@ -31,6 +31,11 @@ def boolean(value: Any) -> Any:
     return value
 
 
+def opt_out(value: Any) -> Any:
+    """A boolean that is true unless a file says false; only false is shown."""
+    return None if boolean(value) else False
+
+
 def integer(value: Any) -> Any:
     """A whole number."""
     if isinstance(value, str):
@@ -244,6 +249,7 @@ __all__ = [
     "long_duration",
     "mode",
     "number",
+    "opt_out",
     "plain",
     "probe",
     "provider_options",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from composer.spec.fields import PROJECT, Field, ListOf, MapOf, Struct
+from composer.spec.resolve import VALUE
 from composer.spec.tree import Map, Path, like, place_of, places_of, seq_like, spec_error
 
 
@@ -15,6 +16,13 @@ def canonical_document(model: Any, name: str) -> Map:
         SpecError: A value cannot be converted (a malformed size, duration, command line).
     """
     return _Decoder(model).project(name)
+
+
+def _with_content(entry: Any) -> Any:
+    """A config or secret whose variable was found carries the value as its content."""
+    if isinstance(entry, dict) and VALUE in entry:
+        entry["content"] = entry.pop(VALUE)
+    return entry
 
 
 class _Decoder:
@@ -35,7 +43,7 @@ class _Decoder:
             result = like(entries)
             for key, entry in entries.items():
                 place = place_of(entries, key)
-                value = {} if entry is None else entry
+                value = _with_content({} if entry is None else entry)
                 result.put(key, self.struct(value, struct, (kind, key)), place)
             if result or kind == "services":
                 document.put(kind, result, place_of(self.model, kind))

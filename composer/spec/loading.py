@@ -12,7 +12,6 @@ from composer.spec.consistency import check_consistency
 from composer.spec.document import canonical_document
 from composer.spec.loader import Options, Scope, Source, load_model
 from composer.spec.select import (
-    drop_disabled_dependencies,
     drop_unused,
     enable,
     select,
@@ -165,7 +164,6 @@ def load(
     disabled = split_by_profiles(document, active)
     if consistency:
         check_consistency(document, disabled)
-    drop_disabled_dependencies(document, disabled)
     active += enable(document, disabled, services)
     if services:
         select(document, disabled, services)

@@ -32,6 +32,33 @@ def printable(document: Any) -> dict[str, Any]:
     return result
 
 
+def without_extensions(document: Any) -> dict[str, Any]:
+    """*document* without the `x-` entries below the top level, which the reference's JSON leaves out."""
+    from composer.spec.fields import PROJECT
+
+    result = dict(document)
+    for kind, struct in PROJECT.items():
+        if entries := result.get(kind):
+            result[kind] = {key: _bare(entry, struct) for key, entry in entries.items()}
+    return result
+
+
+def _bare(value: Any, kind: Any) -> Any:
+    from composer.spec.fields import ListOf, MapOf, Struct
+
+    if isinstance(kind, Struct) and isinstance(value, dict):
+        return {
+            key: _bare(item, field.convert) if (field := kind.fields.get(key)) else item
+            for key, item in value.items()
+            if not key.startswith("x-")
+        }
+    if isinstance(kind, ListOf) and isinstance(value, list):
+        return [_bare(item, kind.item) for item in value]
+    if isinstance(kind, MapOf) and isinstance(value, dict):
+        return {key: _bare(item, kind.item) for key, item in value.items()}
+    return value
+
+
 def escape(value: Any) -> Any:
     """Every `$` doubled, so that the output can be read again."""
     if isinstance(value, str):

@@ -30,7 +30,8 @@ class FileReference:
 
     Attributes:
         source: Key of the top-level config or secret.
-        target: Path in the container; an empty target of a config means `/<source>`. In a build, the id.
+        target: Path in the container; a relative one starts from `/` for a config and from `/run/secrets`
+            for a secret, an empty target of a config means `/<source>`. In a build, the id.
         uid: Owner, or empty.
         gid: Group, or empty.
         mode: Permission bits, or None for the default 0444.
@@ -343,11 +344,14 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class BindOptions:
-    """Options of a bind mount; `recursive` is empty, enabled, disabled, writable or readonly."""
+    """Options of a bind mount; no options mean the same as all defaults.
+
+    `recursive` is empty, enabled, disabled, writable or readonly.
+    """
 
     selinux: str = ""
     propagation: str = ""
-    create_host_path: bool = False
+    create_host_path: bool = True
     recursive: str = ""
 
 

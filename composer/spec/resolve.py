@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _REMOTE = ("https://", "http://", "git://", "ssh://", "github.com/", "git@")
+VALUE = "x-#value"
+"""Key that carries the value of a config's or secret's variable until the document is made."""
+
 _WINDOWS = re.compile(r"[a-zA-Z]:[\\/]|\\\\")
 
 
@@ -106,7 +109,7 @@ def resolve_environment(tree: Any, environment: Mapping[str, str]) -> None:
         for entry in (tree.get(kind) or {}).values():
             if isinstance(entry, dict) and isinstance(name := entry.get("environment"), str):
                 if name in environment:
-                    entry["content"] = environment[name]
+                    entry[VALUE] = environment[name]
 
 
 def check_fields(tree: Any) -> None:

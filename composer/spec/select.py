@@ -25,12 +25,6 @@ def split_by_profiles(document: Any, profiles: Sequence[str]) -> dict[str, Any]:
     return disabled
 
 
-def drop_disabled_dependencies(document: Any, disabled: Any) -> None:
-    """Forget dependencies on inactive services that are not required."""
-    for service in document["services"].values():
-        _keep_dependencies(service, lambda name: name not in disabled)
-
-
 def _keep_dependencies(service: Any, keep: Any) -> None:
     dependencies = service.get("depends_on")
     if not dependencies:

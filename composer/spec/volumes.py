@@ -43,8 +43,8 @@ def parse_volume(text: str) -> dict[str, Any]:
     if len(sections) > 3:
         raise ValueError(f"invalid spec: {text}: too many colons")
     if len(sections) == 1:
-        return {"type": "volume", "target": sections[0], "volume": {}}
-    volume: dict[str, Any] = {"type": "volume", "source": sections[0], "target": sections[1]}
+        return {"type": "volume", "target": clean_path(sections[0]), "volume": {}}
+    volume: dict[str, Any] = {"type": "volume", "source": sections[0], "target": clean_path(sections[1])}
     bind: dict[str, Any] = {}
     nocopy = False
     for option in sections[2].split(",") if len(sections) == 3 else ():

@@ -58,8 +58,6 @@ def run(args: argparse.Namespace, context: Context) -> int:
         resolve_paths=not args.no_path_resolution,
         consistency=not args.no_consistency,
         resolve_environment=not args.no_env_resolution,
-        all_resources=context.options.all_resources,
-        **({"every_profile": True} if args.profiles else {}),
     )
     if args.quiet:
         return 0
@@ -94,7 +92,7 @@ def _document(args: argparse.Namespace, loaded: LoadedProject, context: Context)
 
         document = config_digests.pin(document, context, lock=args.lock_image_digests)
     if not args.no_interpolate:
-        document = output.escape(document)
+        document = output.escape(output.without_extensions(document) if args.format == "json" else document)
     if args.format == "json":
         return output.to_json(document) + "\n"
     return output.to_yaml(document)
