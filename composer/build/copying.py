@@ -7,7 +7,6 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from composer.build.archives import is_archive, unpack_archive
 from composer.build.digests import FileDigests, digest_sources
 from composer.build.modes import Mode, names_accounts, parse_owner
 from composer.build.patterns import IgnoreRules, clean
@@ -142,6 +141,8 @@ class Copier:
         upper.close()
 
     def _lay(self, upper: UpperDirectory) -> None:
+        from composer.build.archives import is_archive, unpack_archive
+
         target = _Target(upper, self.step.destination, self.owner or Owner(0, 0), self.mode)
         files = sum(not source.is_directory for source in self.sources)
         extra = len(self.step.inline) + len(self.step.fetched)
@@ -206,6 +207,8 @@ class Copier:
 
     def _fetched(self, upper: UpperDirectory, target: _Target, item: Fetched) -> None:
         if item.unpack:
+            from composer.build.archives import unpack_archive
+
             unpack_archive(item.path, upper, target.as_directory(), self.owner)
             return
         found = os.lstat(item.path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 from typing import TYPE_CHECKING
@@ -19,6 +18,8 @@ _SCALE = {"": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30}
 
 def split_fields(text: str) -> list[tuple[str, str | None]]:
     """`key=value,key` as pairs; keys in lower case, a missing value is None."""
+    import csv
+
     rows = list(csv.reader([text]))
     result: list[tuple[str, str | None]] = []
     for field in rows[0] if rows else []:

@@ -6,15 +6,12 @@ fetched by the `git` program with the caller's configuration, into a scratch dir
 
 from __future__ import annotations
 
-import email.utils
 import hashlib
 import os
 import re
 import shutil
-import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, unquote, urlsplit
 
 from composer.build.patterns import clean
 from composer.errors import BuildError, UnsupportedError
@@ -93,6 +90,8 @@ def parse_git(text: str) -> GitSource:
     Raises:
         BuildError: An unknown query key, or a directory outside the repository.
     """
+    from urllib.parse import parse_qs
+
     url, _, fragment = text.partition("#")
     ref, _, directory = fragment.partition(":")
     url, _, query = url.partition("?")
@@ -133,6 +132,7 @@ def download(url: str, directory: str, *, etag: str = "", modified: str = "", di
         BuildError: The server cannot be reached, or answers with an error.
     """
     from urllib.error import HTTPError, URLError
+    from urllib.parse import unquote, urlsplit
     from urllib.request import Request, urlopen
 
     from composer import __version__
@@ -171,6 +171,8 @@ def _save(answer: HTTPResponse, directory: str, name: str) -> Download:
 
 
 def _time(modified: str) -> int | None:
+    import email.utils
+
     try:
         return int(email.utils.parsedate_to_datetime(modified).timestamp()) * 1_000_000_000
     except (ValueError, TypeError):
@@ -228,6 +230,8 @@ def remote_commit(source: GitSource) -> str:
 
 
 def _git(*words: str) -> str:
+    import subprocess
+
     environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     try:
         done = subprocess.run(

@@ -11,16 +11,17 @@ import anyio
 import anyio.to_thread
 
 from composer.build.cachemounts import CacheMounts
-from composer.build.running import SSH_SOCKET, PlannedMount, RunStep, Workspace, container_config
 from composer.build.sshagent import forward_agent
 from composer.build.tidy import made_paths, tidy
 from composer.build.tree import LayeredTree
 from composer.build.upper import clamp_times
+from composer.build.workspace import SSH_SOCKET, Workspace, container_config
 from composer.errors import BuildError
 
 if TYPE_CHECKING:
     from composer.build.builder import Build
     from composer.build.progress import StepProgress
+    from composer.build.running import PlannedMount, RunStep
     from composer.build.state import StageState
     from composer.images.layers import Layer
 

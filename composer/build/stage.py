@@ -14,12 +14,10 @@ from composer.build.digests import FileDigests
 from composer.build.dockerfile import instructions as ins
 from composer.build.dockerfile.parser import parse_trigger
 from composer.build.dockerfile.words import expand
-from composer.build.fetching import fetch_sources
 from composer.build.modes import parse_owner
 from composer.build.named import Material, material
 from composer.build.records import step_key
 from composer.build.remote import is_remote
-from composer.build.runner import run_in_engine
 from composer.build.running import PlannedMount, RunStep, plan_run, select_mount
 from composer.build.scope import host_platform
 from composer.build.stages import base_origin, copy_origin
@@ -225,6 +223,8 @@ class StageBuilder:
             mtime=None if build.epoch is None else build.epoch * 1_000_000_000,
         )
         if urls:
+            from composer.build.fetching import fetch_sources
+
             fetched = await _in_thread(
                 lambda: fetch_sources(
                     urls,
@@ -309,6 +309,8 @@ class StageBuilder:
         build = self._build
         if self._lookups and await self._from_cache(key, name, step.shown):
             return
+        from composer.build.runner import run_in_engine  # the engine's words cost 20 ms
+
         async with build.runs:
             if self._lookups and await self._from_cache(key, name, step.shown):
                 return

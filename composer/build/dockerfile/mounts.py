@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -114,6 +113,8 @@ def parse_mount(text: str, expand: Callable[[str], str]) -> RunMount:
 
 
 def _fields(text: str) -> list[tuple[str, str | None]]:
+    import csv
+
     try:
         rows = list(csv.reader([text], strict=True))
     except csv.Error as error:
