@@ -97,3 +97,11 @@ def busybox_image(composer_home: Home, busybox_rootfs: Path) -> str:
 def debian_image(composer_home: Home, debian_rootfs: Path) -> str:
     """`debian:bookworm-slim` is in the test's store."""
     return composer_home.import_image(debian_rootfs, "debian:bookworm-slim")
+
+
+@pytest.fixture(scope="session")
+def shop_archive() -> Path:
+    """The images of examples/shop in one archive, built once from their Dockerfiles (about a minute)."""
+    from tests.support.shop import archive
+
+    return archive()

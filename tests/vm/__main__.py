@@ -18,6 +18,7 @@ LIMIT = 45 * 60.0
 PREPARE = """#!/bin/bash
 # Written by tests/vm: runs inside the machine.
 export PATH=/opt/composer/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
+export COMPOSER_SHOP_ARCHIVE=/payload/images/shop.tar
 export COMPOSER_VM=1 CI=true PYTHONDONTWRITEBYTECODE=1
 site=/opt/composer/lib/python3.11/site-packages
 if [ ! -e /payload/installed ]; then

@@ -14,6 +14,7 @@ import sys
 import tarfile
 from typing import TYPE_CHECKING
 
+from tests.support import shop
 from tests.vm.image import CACHE, REPOSITORY
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def build(script: str) -> Path:
                 [REPOSITORY / "tools/rootfs.sh", name], check=True, stdout=subprocess.PIPE, text=True
             )
             archive.add(made.stdout.strip(), f"tree/.cache/rootfs/{name}.tar")
+        archive.add(shop.archive(), "images/shop.tar")
         run = CACHE / "run"
         run.write_text(script, encoding="utf-8")
         run.chmod(0o755)
