@@ -1,5 +1,7 @@
 """Names and relays for the containers of one project: the engine's events in, resolver and relay kept up.
 
+It also sees that networks and published ports survive what others do to the machine's firewall.
+
 Only one process per project does this: its agent. The sockets belong to the shims, so an agent that takes
 over asks them again.
 """
@@ -15,6 +17,7 @@ import anyio
 from composer.errors import ComposerError
 from composer.namespaces.network.relay import Relay
 from composer.namespaces.network.resolver import Resolver
+from composer.namespaces.network.watch import watch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -100,6 +103,7 @@ async def serve_names(engine: NamespaceEngine) -> AsyncIterator[NameService]:
     async with Resolver() as resolver, Relay() as relay, anyio.create_task_group() as tasks:
         service = NameService(engine, resolver, relay)
         tasks.start_soon(service.run)
+        tasks.start_soon(watch, engine.network_manager)
         try:
             yield service
         finally:

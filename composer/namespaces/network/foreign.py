@@ -55,9 +55,11 @@ def allow(nft: Nftables, bridges: Iterable[str], comment: str) -> None:
         chain = _front_chain(_list(nft, f"list table {family} filter"))
         if chain:
             _insert(nft, family, chain, bridges, comment)
-    if "table inet firewalld" in tables or "table ip firewalld" in tables:
+    if _has_firewalld(tables):
+        trusted = _run(*_FIREWALLD, "getInterfaces", "s", "trusted")
         for bridge in bridges:
-            _quietly(*_FIREWALLD, "addInterface", "ss", "trusted", bridge)
+            if f'"{bridge}"' not in trusted:
+                _quietly(*_FIREWALLD, "addInterface", "ss", "trusted", bridge)
     for program in _legacy():
         chain = "DOCKER-USER" if _quietly(program, "-n", "-L", "DOCKER-USER") else "FORWARD"
         for rule in _legacy_rules(bridges, comment):
@@ -75,7 +77,7 @@ def forget(nft: Nftables, bridge: str, comment: str) -> None:
             for text, handle in _ours(_list(nft, f"list chain {family} filter {chain}"), comment):
                 if f'"{bridge}"' in text:
                     nft.run(f"delete rule {family} filter {chain} handle {handle}")
-    if "table inet firewalld" in tables or "table ip firewalld" in tables:
+    if _has_firewalld(tables):
         _quietly(*_FIREWALLD, "removeInterface", "ss", "trusted", bridge)
     for program in _legacy():
         for chain in ("DOCKER-USER", "FORWARD"):
@@ -147,10 +149,23 @@ def _legacy_rules(bridges: Iterable[str], comment: str) -> Iterator[tuple[str, .
             yield direction, bridge, "-m", "comment", "--comment", comment, "-j", "ACCEPT"
 
 
+def _has_firewalld(tables: str) -> bool:
+    return "table inet firewalld" in tables or "table ip firewalld" in tables
+
+
 def _quietly(*argv: str) -> bool:
     """Run a program; whether it succeeded. These firewalls are optional, and so is their answer."""
+    return _finished(argv) is not None
+
+
+def _run(*argv: str) -> str:
+    done = _finished(argv)
+    return done.stdout if done else ""
+
+
+def _finished(argv: tuple[str, ...]) -> subprocess.CompletedProcess[str] | None:
     try:
-        done = subprocess.run(argv, capture_output=True, check=False, timeout=10)
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0
+        return None
+    return None if done.returncode else done

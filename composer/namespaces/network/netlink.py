@@ -32,6 +32,7 @@ _NLM_F_ACK_TLVS = 0x200
 _NLMSGERR_ATTR_MSG = 1
 
 _SOL_NETLINK = 270
+_NETLINK_ADD_MEMBERSHIP = 1
 _NETLINK_CAP_ACK = 10
 _NETLINK_EXT_ACK = 11
 _NETLINK_GET_STRICT_CHK = 12
@@ -45,8 +46,13 @@ class NetlinkError(OSError):
     """The kernel refused a request; `strerror` says which and why."""
 
 
-def open_netlink(protocol: int = NETLINK_ROUTE) -> socket.socket:
-    """A netlink socket of the caller's present network namespace; it stays in that namespace for ever."""
+def open_netlink(protocol: int = NETLINK_ROUTE, *, group: int = 0) -> socket.socket:
+    """A netlink socket of the caller's present network namespace; it stays in that namespace for ever.
+
+    Args:
+        protocol: The family, see netlink(7).
+        group: Number of a multicast group to listen to, or 0.
+    """
     sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
     sock.bind((0, 0))
     sock.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
@@ -54,6 +60,8 @@ def open_netlink(protocol: int = NETLINK_ROUTE) -> socket.socket:
     if protocol == NETLINK_ROUTE:
         # Without it the kernel ignores the filters in the header of a dump request.
         sock.setsockopt(_SOL_NETLINK, _NETLINK_GET_STRICT_CHK, 1)
+    if group:
+        sock.setsockopt(_SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP, group)
     return sock
 
 

@@ -8,12 +8,15 @@ import socket
 import subprocess
 from dataclasses import replace
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from composer.engine import Attachment, IpamPool, PortMapping
 from composer.errors import ConflictError, EngineError, NotFoundError, UnsupportedError
 from composer.namespaces.network import endpoint
 from composer.namespaces.network.manager import NetworkManager
+from composer.namespaces.network.watch import watch
 
 pytestmark = pytest.mark.root
 
@@ -417,3 +420,20 @@ def test_udp_flow_follows_the_new_container(machine):
     client.send(b"?")
     assert client.recv(100) == b"192.0.2.9"
     client.close()
+
+
+def test_flush_is_repaired_by_itself(machine):
+    web = machine.container(machine.network(), ports=(PortMapping(80, 8080),))
+    web.serve(80)
+
+    async def run():
+        async with anyio.create_task_group() as group:
+            group.start_soon(watch, machine.manager)
+            await anyio.lowlevel.checkpoint()
+            machine.run("nft", "flush", "ruleset")
+            with anyio.fail_after(5):
+                while machine.remote.ask("192.0.2.1", 8080, timeout=0.2) != "192.0.2.9":
+                    await anyio.sleep(0.05)
+            group.cancel_scope.cancel()
+
+    anyio.run(run)
