@@ -162,7 +162,7 @@ class NamespaceEngine:
         await self._settled(container_id)
         group = self.cgroup_of(state.config)
         self.clean_up(state.config)
-        self._remove_parents(group)
+        self.remove_parents(group)
         self.network_manager.release(container_id)
         await anyio.to_thread.run_sync(self.store.remove, container_id, state.config.name)
         self.publish_event("destroy", state)
@@ -425,7 +425,7 @@ class NamespaceEngine:
             except OSError as error:
                 raise EngineError(f"container {config.name} cannot be cleaned up: {error}") from error
 
-    def _remove_parents(self, group: str) -> None:
+    def remove_parents(self, group: str) -> None:
         """Remove the control groups above the one that is gone, as far up as they are empty."""
         for parent in (os.path.dirname(group), os.path.dirname(os.path.dirname(group))):
             if len(parent) > 1 and not parent.endswith(".slice"):

@@ -90,9 +90,9 @@ def default_mounts(config: ContainerConfig, pids: Mapping[str, int]) -> list[dic
         found.append(_fs("sysfs", "/sys", _QUIET | read_only))
     found.append(_cgroup_mount(read_only))
     if config.ipc_mode.startswith("container:"):
-        root = f"/proc/{pids[config.ipc_mode.partition(':')[2]]}/root"
-        found.append(_bind(f"{root}/dev/mqueue", "/dev/mqueue"))
-        found.append(_bind(f"{root}/dev/shm", "/dev/shm"))
+        found.append(_fs("mqueue", "/dev/mqueue", _QUIET))
+        shm = "/dev/shm"  # noqa: S108 - the other container's, see `within`
+        found.append({**_bind(shm, shm), "within": pids[config.ipc_mode.partition(":")[2]]})
     elif config.ipc_mode == "host":
         found.append(_fs("mqueue", "/dev/mqueue", _QUIET))
         shm = "/dev/shm"  # noqa: S108 - the host's, on purpose

@@ -112,7 +112,11 @@ class NamespaceStep:
 
     async def clean(self) -> None:
         """Remove everything, the changes included."""
+        if not self._launch:
+            await anyio.to_thread.run_sync(self._remove)
+            return
         self._engine.network_manager.release(self._config.id)
+        self._engine.remove_parents(self._launch["cgroup"]["path"])
         await anyio.to_thread.run_sync(self._remove)
 
     def _remove(self) -> None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CHANNEL = 3
+_HIGH = 512
+_SYS_PTRACE = 1 << 19
 
 
 class Prepared:
@@ -180,11 +182,14 @@ def _join(
 ) -> NoReturn:
     for fd in prepared.procs:
         os.write(fd, b"0")
-    os.setsid()
     identity.set_limits(process)
     sys_.join_session_keyring()
     sys_.setns(pidfd, launch["join"])
-    os.close(pidfd)
+    if launch["process"]["capabilities"] & _SYS_PTRACE:
+        channel = _enter_unseen(pidfd, prepared, channel)
+    else:
+        os.close(pidfd)
+    os.setsid()
     root = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     slave = -1
     if process["terminal"]:
@@ -195,6 +200,32 @@ def _join(
     who = identity.find(root, process)
     os.close(root)
     _execute(launch, process, who, channel)
+
+
+def _enter_unseen(pidfd: int, prepared: Prepared, channel: socket.socket) -> socket.socket:
+    """Enter the pid namespace last, by one more fork, as a process that holds nothing of the host.
+
+    A container with CAP_SYS_PTRACE may follow /proc/PID/root, cwd and fd even of an undumpable process, so
+    it must not see this one before all of them lead into the container (CVE-2016-9962). The shim becomes
+    the new process's parent too.
+    """
+    sys_.setns(pidfd, c.CLONE_NEWPID)
+    os.chdir("/")
+    kept = [channel.fileno(), *prepared.stdio]
+    high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH) for fd in kept]
+    os.dup2(os.open("/", os.O_PATH | os.O_CLOEXEC), 0)
+    os.dup2(0, 1)
+    os.dup2(0, 2)
+    sys_.close_range(_CHANNEL, _HIGH - 1)
+    channel.detach()
+    channel = socket.socket(fileno=high[0], family=socket.AF_UNIX, type=socket.SOCK_SEQPACKET)
+    prepared.stdio = high[1:]
+    pid, _ = sys_.clone3(c.CLONE_PARENT, exit_signal=0)
+    if pid:
+        channel.send(json.dumps({"pid": pid}).encode())
+        os._exit(0)
+    sys_.prctl(c.PR_SET_PDEATHSIG, 9)
+    return channel
 
 
 def _terminal(root: int, channel: socket.socket, *, console: bool) -> int:

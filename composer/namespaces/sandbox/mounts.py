@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import stat
 
 from composer.namespaces.kernel import constants as c
@@ -40,6 +41,8 @@ def open_source(mount: dict[str, Any]) -> int:
     if mount["kind"] == "tree":
         tree = overlay.open_root(mount["layers"], "", "")
         return _below(tree, mount, where) if mount.get("subpath") else tree
+    if "within" in mount:
+        return _from_container(mount["within"], mount["source"])
     source = mount["source"]
     flags = c.OPEN_TREE_CLONE | (c.AT_RECURSIVE if mount.get("recursive", True) else 0)
     try:
@@ -69,6 +72,33 @@ def open_source(mount: dict[str, Any]) -> int:
     recursive = c.AT_RECURSIVE if mount.get("recursive", True) else 0
     sys_.mount_setattr(detached, "", c.AT_EMPTY_PATH | recursive, add=attributes, propagation=propagation)
     return detached
+
+
+def _from_container(pid: int, path: str) -> int:
+    """A detached copy of a mount in the mount namespace of *pid*: only a process in there can make one."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    target = os.pidfd_open(pid)
+    child, pidfd = sys_.clone3(0)
+    if child == 0:
+        try:
+            sys_.setns(target, c.CLONE_NEWNS)
+            socket.send_fds(theirs, [b"0"], [sys_.open_tree(c.AT_FDCWD, path, c.OPEN_TREE_CLONE)])
+        except OSError as error:
+            theirs.send(str(error.errno).encode())
+        finally:
+            os._exit(0)
+    os.close(target)
+    theirs.close()
+    try:
+        message, fds, _, _ = socket.recv_fds(ours, 4096, 1)
+        os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+    finally:
+        ours.close()
+        os.close(pidfd)
+    if not fds:
+        raise KernelError(int(message or b"5"), "open_tree", path)
+    os.set_inheritable(fds[0], False)
+    return fds[0]
 
 
 def _below(tree: int, mount: dict[str, Any], where: str) -> int:

@@ -98,7 +98,6 @@ class Prober:
         self._reader = reader
         self._loop.watch(reader, self._read)
         self._loop.watch(running.channel.fileno(), self._started)
-        self._loop.watch(running.pidfd, lambda _: self._collect(report=True))
         self._deadline = self._loop.call_later(self._timeout, self._expire)
 
     def _started(self, _events: int) -> None:
@@ -106,14 +105,16 @@ class Prober:
         if running is None:
             return
         fd = running.channel.fileno()
-        pidfd = running.pidfd
         try:
-            self._loop.forget(fd)
-            running.receive()
+            if running.receive():
+                return
         except LaunchError as error:
-            self._loop.forget(pidfd)
+            self._loop.forget(fd)
             self._forget()
             self._verdict(126, error.message)
+            return
+        self._loop.forget(fd)
+        self._loop.watch(running.pidfd, lambda _: self._collect(report=True))
 
     def _read(self, _events: int) -> None:
         try:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from composer.namespaces.cgroups import Cgroup
 
 
+_SYS_PTRACE = 1 << 19
+
+
 class Running:
     """A process of the container.
 
@@ -59,6 +62,13 @@ class Running:
             self.channel.close()
             return False
         message = json.loads(data)
+        if pid := message.get("pid"):
+            # It forked once more, as our child, and the first half is done.
+            os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
+            os.close(self.pidfd)
+            self.pid = pid
+            self.pidfd = os.pidfd_open(pid)
+            return True
         if failure := message.get("error"):
             self.channel.close()
             self._reap()
@@ -196,7 +206,7 @@ def start_exec(
         return _clone(
             0,
             born,
-            f"/proc/{init_pid}/ns/pid",
+            "" if launch["process"]["capabilities"] & _SYS_PTRACE else f"/proc/{init_pid}/ns/pid",
             lambda channel: child.run_exec(launch, process, init_pidfd, prepared, channel),
         )
     finally:

@@ -77,9 +77,9 @@ def layer(busybox_rootfs: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     (data / "seed").write_text("seed\n")
     subprocess.run(["chown", "-R", "1000:1000", data], check=True)
     passwd = directory / "etc" / "passwd"
-    passwd.write_text(passwd.read_text() + "tester:x:1000:1000::/home/tester:/bin/sh\n")
+    passwd.write_text(passwd.read_text().rstrip("\n") + "\ntester:x:1000:1000::/home/tester:/bin/sh\n")
     group = directory / "etc" / "group"
-    group.write_text(group.read_text() + "tester:x:1000:\nextra:x:2000:tester\n")
+    group.write_text(group.read_text().rstrip("\n") + "\ntester:x:1000:\nextra:x:2000:tester\n")
     return directory
 
 

@@ -197,14 +197,14 @@ def test_a_probe_that_hangs_is_killed(laboratory):
                         async for event in events:
                             if event.state.health == "unhealthy":
                                 return event.state.health_log, await engine.execute(
-                                    config.id, Process(("sh", "-c", "ps -o args | grep -x 'sleep 50'"))
+                                    config.id, Process(("sh", "-c", "ps -o args | grep -cx 'sleep 50'"))
                                 )
             finally:
                 await engine.remove(config.id, force=True)
 
-    log, (code, _) = run(body)
+    log, (_, count) = run(body)
     assert "exceeded timeout" in log
-    assert code == 1
+    assert int(count) <= 1  # the next probe, never the one before
 
 
 def test_the_out_of_memory_killer_is_reported(laboratory):
@@ -325,7 +325,7 @@ def test_limits_user_groups_and_environment_arrive(laboratory):
 
     _, output = run(body)
     assert output.splitlines() == [
-        "1000", "Gid:\t1000\t1000\t1000\t1000", "Groups:\t2000 4000 ", "99", "100", "/made/by/us", "box",
+        "1000", "Gid:\t1000\t1000\t1000\t1000", "Groups:\t1000 2000 4000 ", "99", "100", "/made/by/us", "box",
         "/home/tester box b", "0022", "321",
     ]  # fmt: skip
 
@@ -341,4 +341,5 @@ def test_descriptors_of_the_engine_do_not_pile_up(laboratory):
             return counts
 
     counts = run(body)
-    assert counts[1] == counts[-1]
+    assert counts[-1][0] <= counts[1][0]
+    assert counts[-1][1] == counts[1][1]
