@@ -50,10 +50,10 @@ def selected_services(
     """
     for name in services:
         if name not in project.services:
-            hint = f"activate one of its profiles: {', '.join(project.disabled_services[name].profiles)}"
-            raise NotFoundError(
-                f"no such service: {name}", hint=hint if name in project.disabled_services else ""
-            )
+            disabled = project.disabled_services.get(name)
+            profiles = ", ".join(disabled.profiles) if disabled else ""
+            hint = f"activate one of its profiles: {profiles}" if profiles else ""
+            raise NotFoundError(f"no such service: {name}", hint=hint)
     if not services:
         return set(project.services)
     return set(services) if no_deps else set(graph.with_dependencies(services))
