@@ -218,7 +218,8 @@ class Agent:
     ) -> dict[str, Any]:
         """One change at a time; what stops things ends what is running instead of waiting for it."""
         if (running := self._running) is not None:
-            if op in STOPPING and running.op not in STOPPING:
+            impatient = op == "kill" and running.op != "kill"
+            if impatient or (op in STOPPING and running.op not in STOPPING):
                 running.ended_by = op
                 running.scope.cancel()
             else:

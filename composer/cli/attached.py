@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from composer.cli.follow import Follower
 from composer.cli.operate import operate
+from composer.cli.render import make_renderer
 from composer.cli.render.base import BaseRenderer
 from composer.cli.render.logs import LogPrinter
 
@@ -78,7 +79,8 @@ class _Request(threading.Thread):
 
     def run(self) -> None:
         context, op, options = self._arguments
-        renderer = None if self._show else _Warnings(context)
+        # The live table would paint over the logs.
+        renderer = make_renderer(context, live=False) if self._show else _Warnings(context)
         try:
             operate(context, op, options, loaded=self._loaded, renderer=renderer)
         except BaseException as error:  # noqa: BLE001 - raised again in the main thread
@@ -170,7 +172,8 @@ class Attached:
     ) -> None:
         handled = 0
         while True:
-            ready, _, _ = select.select([follower.fd, read], [], [])
+            patience = follower.patience() if starting.done and self._stopping is None else None
+            ready, _, _ = select.select([follower.fd, read], [], [], patience)
             if read in ready:
                 os.read(read, 64)
             for change in follower.changes(0):
@@ -188,7 +191,7 @@ class Attached:
                 for change in follower.changes(0):
                     self._show(change, printer, write)
                 return
-            if starting.done and not any(container.alive for container in follower.containers):
+            if starting.done and follower.patience() == 0:
                 return
 
     def _stop_for_user(self, count: int, write: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from composer.cli import inotify
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 _DIRECTORY = inotify.IN_MODIFY | inotify.IN_CREATE | inotify.IN_MOVED_TO | inotify.IN_DELETE_SELF
 _PARENT = inotify.IN_CREATE | inotify.IN_MOVED_TO | inotify.IN_DELETE
+
+
+LINGER = 2.0
+"""Seconds that containers which were stopped by hand have to come back: `restart` stops before it starts."""
 
 
 class Change(NamedTuple):
@@ -72,6 +77,7 @@ class Follower:
         self._followed: dict[str, _Followed] = {}
         self._strangers: set[str] = set()
         self._watches: dict[int, str] = {}
+        self._quiet_since = 0.0
         for root in self._roots:
             os.makedirs(root, exist_ok=True)
             self._watches[self._inotify.watch(root, _PARENT)] = ""
@@ -90,6 +96,25 @@ class Follower:
     def containers(self) -> list[Container]:
         """The followed containers as last seen."""
         return [followed.container for followed in self._followed.values()]
+
+    def patience(self) -> float | None:
+        """Seconds until it is certain that nothing runs any more: None while something does, 0 when it is.
+
+        What was stopped by hand is waited for a little.
+        """
+        if any(container.alive for container in self.containers):
+            self._quiet_since = 0.0
+            return None
+        if not any(container.state.get("stopped_by_user") for container in self.containers):
+            return 0.0
+        self._quiet_since = self._quiet_since or time.monotonic()
+        return max(self._quiet_since + LINGER - time.monotonic(), 0.0)
+
+    def until_over(self) -> Iterator[Change]:
+        """Changes until nothing runs any more."""
+        if any(container.alive for container in self.containers):
+            while (patience := self.patience()) != 0:
+                yield from self.changes(patience)
 
     def reader(self, container: Container) -> LogReader:
         """The log reader of a followed container."""

@@ -30,7 +30,12 @@ class Project:
         self.name = name
 
     def __call__(
-        self, *words: str, check: bool = True, timeout: float = 60, input: str | None = None, env=None
+        self,
+        *words: str,
+        check: bool = True,
+        timeout: float = 60,
+        input: str | None = None,  # noqa: A002 - the name that subprocess.run has
+        env=None,
     ):
         """Run composer here; the result has `.code`, `.out`, `.err`."""
         return self.home.run(*words, cwd=self.directory, check=check, timeout=timeout, input=input, env=env)

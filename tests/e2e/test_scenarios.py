@@ -127,6 +127,55 @@ def test_ctrl_c_stops_gracefully(scenario) -> None:
     assert all(row["State"] == "exited" for row in project.ps().values())
 
 
+def test_a_second_ctrl_c_kills(scenario) -> None:
+    project = scenario("attached")
+    process = project.start("--profile", "stubborn", "up", "--attach", "stubborn")
+    for line in process.stdout:
+        if "never leaving" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert "Killing" in err
+    assert project.ps()["attached-stubborn-1"]["ExitCode"] == 137
+
+
+def test_logs_follow_restarts_and_new_replicas(scenario) -> None:
+    project = scenario("attached")
+    project("--profile", "stay", "up", "-d", "stayer")
+    logs = project.start("logs", "-f", "stayer")
+    assert logs.stdout.readline() == "stayer-1  | staying\n"
+    project("restart", "stayer")
+    seen = [logs.stdout.readline() for _ in range(2)]
+    assert seen == ["stayer-1  | leaving\n", "stayer-1  | staying\n"]
+    project("--profile", "stay", "up", "-d", "--scale", "stayer=2", "stayer")
+    assert logs.stdout.readline() == "stayer-2  | staying\n"
+    project("--profile", "stay", "stop")
+    rest, _ = logs.communicate(timeout=20)
+    assert logs.returncode == 0
+    assert "stayer-2  | leaving" in rest
+
+
+def test_signals_reach_a_one_off_container(scenario) -> None:
+    project = scenario("oneoff")
+    script = "trap 'echo caught; exit 9' TERM; echo ready; while :; do sleep 0.1; done"
+    process = project.start("run", "--rm", "--no-deps", "-T", "tool", "sh", "-c", script)
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (9, "caught\n"), err
+    assert project.ps() == {}
+
+
+def test_early_output_of_a_run_is_whole(scenario) -> None:
+    project = scenario("oneoff")
+    done = project("run", "--rm", "--no-deps", "-T", "tool", "sh", "-c", "seq 1 20000; echo -n end")
+    assert done.out == "".join(f"{n}\n" for n in range(1, 20001)) + "end"
+
+
 def test_run_starts_what_it_needs_and_returns_the_code(scenario) -> None:
     project = scenario("oneoff")
     done = project("run", "--rm", "-T", "tool", "sh", "-c", "echo $COLOUR; pwd; exit 5", check=False)

@@ -75,14 +75,13 @@ def run(args: argparse.Namespace, context: Context) -> int:
             since=since,
             until=until,
         )
-        while any(container.alive for container in follower.containers):
-            for change in follower.changes():
-                if change.line is None:
-                    continue
-                if until and moment_key(change.line.time) > until:
-                    return 0
-                name = change.container.short_name
-                printer.line(name, change.line.text, stream=change.line.stream, time=change.line.time)
+        for change in follower.until_over():
+            if change.line is None:
+                continue
+            if until and moment_key(change.line.time) > until:
+                break
+            name = change.container.short_name
+            printer.line(name, change.line.text, stream=change.line.stream, time=change.line.time)
     return 0
 
 

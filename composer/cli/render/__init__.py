@@ -13,13 +13,14 @@ if TYPE_CHECKING:
 KINDS = ("auto", "tty", "plain", "json", "quiet")
 
 
-def make_renderer(context: Context, title: str = "", *, quiet: bool = False) -> Renderer:
+def make_renderer(context: Context, title: str = "", *, quiet: bool = False, live: bool = True) -> Renderer:
     """The renderer that `--progress`, `COMPOSE_PROGRESS` and the terminal ask for.
 
     Args:
         context: Options, environment, streams.
         title: What is being done, for the head of the live table.
         quiet: Show nothing whatever the options say (`--quiet`).
+        live: False where other lines come between: plain lines instead of the live table.
 
     Raises:
         UsageError: `COMPOSE_PROGRESS` names no renderer.
@@ -41,7 +42,7 @@ def make_renderer(context: Context, title: str = "", *, quiet: bool = False) -> 
         from composer.cli.render.json_lines import JsonRenderer
 
         return JsonRenderer(stream)
-    if kind == "tty":
+    if kind == "tty" and live:
         from composer.cli.render.tty import TtyRenderer
 
         return TtyRenderer(stream, title=title, colour=not context.environ.get("NO_COLOR"))

@@ -125,6 +125,10 @@ def test_which_renderer(make_context, tty, options, environ, kind) -> None:
     assert type(make_renderer(make_context(tty=tty, environ=environ, **options))) is kind
 
 
+def test_between_logs_progress_is_plain(make_context) -> None:
+    assert type(make_renderer(make_context(tty=True), live=False)) is PlainRenderer
+
+
 def test_a_wrong_variable_is_named(make_context) -> None:
     with pytest.raises(UsageError, match="COMPOSE_PROGRESS is 'loud'"):
         make_renderer(make_context(environ={"COMPOSE_PROGRESS": "loud"}))
