@@ -128,9 +128,13 @@ class Records:
         )
         return None if row is None else json.loads(row["value"])
 
-    def working_on(self, key: str) -> AbstractContextManager[int]:
-        """Hold the lock of one step, so that two builds that want the same do it once."""
-        return locked(self._locks / key[:24])
+    def working_on(self, key: str, *, blocking: bool = True) -> AbstractContextManager[int]:
+        """Hold the lock of one step, so that two builds that want the same do it once.
+
+        Raises:
+            ConflictError: Somebody else holds it, and *blocking* is false.
+        """
+        return locked(self._locks / key[:24], blocking=blocking)
 
 
 def prune(records: Records, *, unused_for: float = 0.0, keep_storage: int | None = None) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -25,14 +26,15 @@ from composer.build.state import Snapshot, StageState
 from composer.build.times import created_now, stamp
 from composer.build.tree import LayeredTree, resolve
 from composer.build.upper import Owner, UpperDirectory
-from composer.errors import BuildError, ComposerError
+from composer.errors import BuildError, ComposerError, ConflictError
 from composer.images.config import ImageConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from composer.build.builder import Build
     from composer.build.dockerfile.heredocs import Heredoc
+    from composer.build.records import Records
     from composer.images.layers import Layer
 
 _T = TypeVar("_T")
@@ -311,7 +313,8 @@ class StageBuilder:
             return
         from composer.build.runner import run_in_engine  # the engine's words cost 20 ms
 
-        async with build.runs:
+        async with build.runs, _alone(build.records, key):
+            # Another build, or another stage of this one, may have carried the same step out meanwhile.
             if self._lookups and await self._from_cache(key, name, step.shown):
                 return
             progress = build.progress.step(name).start()
@@ -433,6 +436,23 @@ def excerpt(lines: Sequence[str], file: str, line: int, around: int = 2) -> str:
 def _shown(original: str, _escape: str) -> str:
     text = " ".join(original.split())
     return text if len(text) <= 120 else text[:117] + "..."
+
+
+@asynccontextmanager
+async def _alone(records: Records, key: str) -> AsyncIterator[None]:
+    """Hold the lock of a step; waiting for another process can be cancelled at any time."""
+    pause = 0.02
+    while True:
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(records.working_on(key, blocking=False))
+            except ConflictError:
+                pass
+            else:
+                yield
+                return
+        await anyio.sleep(pause)
+        pause = min(pause * 1.5, 0.5)
 
 
 async def _in_thread(function: Callable[[], _T]) -> _T:
