@@ -65,7 +65,7 @@ class Canonical:
     def service(self, value: Any, path: Path) -> Any:
         """A service is a mapping; null is the schema's to refuse, or the base of an `extends`."""
         if value is not None and not isinstance(value, dict):
-            raise spec_error(f"services.{path[1]} must be a mapping", self.tree, path)
+            raise spec_error("must be a mapping", self.tree, path)
         return value
 
     def build(self, value: Any, _path: Path) -> Any:

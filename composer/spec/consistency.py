@@ -10,8 +10,6 @@ from composer.spec.validate import suggestion
 if TYPE_CHECKING:
     from composer.errors import SpecError
 
-_INVALID = ": invalid compose project"
-
 
 def check_consistency(document: Any, disabled: Any) -> None:
     """Check the canonical *document*; *disabled* are the services that no active profile includes.
@@ -31,7 +29,7 @@ class _Checker:
         self.disabled = disabled
 
     def fail(self, message: str, path: Path, *, hint: str = "") -> SpecError:
-        return spec_error(message + _INVALID, self.document, path, hint=hint)
+        return spec_error(message, self.document, path, hint=hint)
 
     def run(self) -> None:
         for name in sorted(self.services):
@@ -169,10 +167,10 @@ class _Checker:
         scale, deploy = service.get("scale"), service.get("deploy")
         replicas = deploy.get("replicas") if deploy else None
         if scale is not None and scale < 0:
-            raise self.fail(f"services.{name}.scale: must be greater than or equal to 0", (*path, "scale"))
+            raise self.fail("must be greater than or equal to 0", (*path, "scale"))
         if replicas is not None and replicas < 0:
             raise self.fail(
-                f"services.{name}.deploy.replicas: must be greater than or equal to 0",
+                "must be greater than or equal to 0",
                 (*path, "deploy", "replicas"),
             )
         if deploy is not None:
@@ -181,7 +179,7 @@ class _Checker:
         if wanted > 1 and service.get("container_name"):
             attribute = "deploy.replicas" if scale is None else "scale"
             raise self.fail(
-                f"services.{attribute}: can't set container_name and {name} as container name must be unique",
+                f"can't set container_name and {attribute} as container name must be unique",
                 (*path, "container_name"),
                 hint="remove container_name",
             )
@@ -202,7 +200,7 @@ class _Checker:
                 continue
             if _figure(value) != _figure(block.get(key) or 0):
                 raise self.fail(
-                    f"services.{name}: can't set distinct values on '{ours}' and '{theirs}'",
+                    f"can't set distinct values on '{ours}' and '{theirs}'",
                     ("services", name, ours),
                     hint="keep one of them",
                 )
@@ -215,7 +213,7 @@ class _Checker:
                 here = f"services.{name}.{kind}[{index}]"
                 if target in taken:
                     raise self.fail(
-                        f"{here}: target {target} already mounted as {taken[target]}",
+                        f"target {target} already mounted as {taken[target]}",
                         ("services", name, kind, index),
                     )
                 taken[target] = here
@@ -224,7 +222,7 @@ class _Checker:
         for index, rule in enumerate((service.get("develop") or {}).get("watch") or ()):
             if not rule.get("target") and rule.get("action") not in ("rebuild", "restart"):
                 raise self.fail(
-                    f"services.{name}.develop.watch: target is required for non-rebuild actions",
+                    "target is required for non-rebuild actions",
                     ("services", name, "develop", "watch", index),
                     hint="add target:",
                 )
@@ -235,8 +233,7 @@ class _Checker:
             container = self.services[name].get("container_name")
             if container and container in owners:
                 raise self.fail(
-                    f'services.{name}: container name "{container}" is already in use by service '
-                    f'{owners[container]}"',
+                    f'container name "{container}" is already in use by service "{owners[container]}"',
                     ("services", name, "container_name"),
                 )
             if container:

@@ -155,8 +155,9 @@ def hosts(value: Any) -> Any:
     lines: list[tuple[str, Any]] = []
     if isinstance(value, dict):
         for host, addresses in value.items():
-            for address in addresses if isinstance(addresses, list) else (addresses,):
-                lines.append((f"{host}={_address(go_text(address))}", place_of(value, host)))
+            several = addresses if isinstance(addresses, list) else [addresses]
+            place = place_of(value, host)
+            lines.extend((f"{host}={_address(go_text(address))}", place) for address in several)
     else:
         for item, place in zip(value, places_of(value), strict=True):
             line = go_text(item)

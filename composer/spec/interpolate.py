@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from composer.errors import SpecError
 from composer.spec.rules import apply, table
 from composer.spec.template import TemplateError, substitute
 from composer.spec.tree import Path, spec_error
 
 if TYPE_CHECKING:
+    from composer.errors import SpecError
     from composer.spec.template import Lookup
     from composer.spec.warn import Warnings
 

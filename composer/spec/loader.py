@@ -96,7 +96,7 @@ def merge_file(model: Map, source: Source, scope: Scope, options: Options) -> Ma
         if model.place is None:
             model.place = config.place
         enforce_unicity(model)
-        validate(model, source.path)
+        validate(model)
         if "version" in model:
             options.warnings.add(
                 f"{source.path}: the attribute `version` is obsolete, it will be ignored, "
@@ -171,7 +171,7 @@ def _load_included(entry: Any, scope: Scope, options: Options) -> Map:
     if not isinstance(config, dict) or not (names := _texts(config.get("path"), "path")):
         raise SpecError("an include needs a path", hint="write - other.yaml, or path: other.yaml")
     if unknown := set(config) - {"path", "project_directory", "env_file"}:
-        raise SpecError(f"include: additional properties {sorted(unknown)[0]!r} not allowed")
+        raise SpecError(f"include: additional properties {min(unknown)!r} not allowed")
     options.budget.append(names[0])
     if len(options.budget) > _MAX_INCLUDES:
         raise SpecError(

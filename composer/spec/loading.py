@@ -137,30 +137,85 @@ def load(
     """
     warnings = Warnings()
     environ = os.environ if environ is None else environ
-    found = discover.discover(
-        files,
-        working_dir=working_dir or os.getcwd(),
-        environ=environ,
-        project_directory=project_directory,
-        env_files=env_files,
-        warnings=warnings,
-    )
-    sources = [Source("<stdin>" if path == "-" else path, discover.read_file(path)) for path in found.files]
-    written = [source.documents for source in sources]
-    name = discover.project_name(project_name, written, found, interpolate=interpolate, warnings=warnings)
-    found.environment["COMPOSE_PROJECT_NAME"] = name
-    options = Options(
-        interpolate, resolve_paths, environ.get("HOME") or os.path.expanduser("~"), warnings, []
-    )
-    scope = Scope(found.directory, found.directory, found.environment)
-    model = load_model(sources, scope, options)
-    if not model:
-        raise SpecError("empty compose file", where=Location(sources[-1].path, 1), hint="add services:")
-    if normalize:
-        normalization.normalize(model, name, found.environment)
+    working_dir = working_dir or os.getcwd()
+    try:
+        found = discover.discover(
+            files,
+            working_dir=working_dir,
+            environ=environ,
+            project_directory=project_directory,
+            env_files=env_files,
+            warnings=warnings,
+        )
+        sources = [
+            Source("<stdin>" if path == "-" else path, discover.read_file(path)) for path in found.files
+        ]
+        written = [source.documents for source in sources]
+        name = discover.project_name(project_name, written, found, interpolate=interpolate, warnings=warnings)
+        found.environment["COMPOSE_PROJECT_NAME"] = name
+        options = Options(
+            interpolate, resolve_paths, environ.get("HOME") or os.path.expanduser("~"), warnings, []
+        )
+        scope = Scope(found.directory, found.directory, found.environment)
+        model = load_model(sources, scope, options)
+        if not model:
+            raise _empty(sources[-1].path)
+        if normalize:
+            normalization.normalize(model, name, found.environment)
+        active = _profiles(profiles, found.environment)
+        if interpolate:
+            document, disabled = _complete(
+                model,
+                name,
+                found,
+                active,
+                services,
+                warnings,
+                consistency=consistency,
+                resolve_environment=resolve_environment,
+            )
+            if not all_resources:
+                drop_unused(document)
+        else:
+            document, disabled = _uninterpolated(model, name), {}
+    except SpecError as error:
+        error.where = _as_typed(error.where, working_dir)
+        raise
+    loaded = LoadedProject(name, document, disabled, model)
+    loaded.warnings = tuple(warnings.messages)
+    loaded.working_dir = found.directory
+    loaded.config_files = found.files
+    loaded.env_files = found.env_files
+    loaded.environment = found.environment
+    loaded.profiles = tuple(active)
+    return loaded
+
+
+def _empty(path: str) -> SpecError:
+    return SpecError("empty compose file", where=Location(path, 1), hint="add services:")
+
+
+def _as_typed(where: Location | None, directory: str) -> Location | None:
+    """A place with the file named as a user in *directory* would type it."""
+    if where is None or not where.file.startswith(directory.rstrip("/") + "/"):
+        return where
+    return where._replace(file=os.path.relpath(where.file, directory))
+
+
+def _complete(
+    model: Any,
+    name: str,
+    found: discover.Found,
+    active: list[str],
+    services: Sequence[str],
+    warnings: Warnings,
+    *,
+    consistency: bool,
+    resolve_environment: bool,
+) -> tuple[Any, dict[str, Any]]:
+    """The canonical document of the active services, and the others; *active* grows by their profiles."""
     document = canonical_document(model, name)
     document.setdefault("services", Map())
-    active = _profiles(profiles, found.environment)
     disabled = split_by_profiles(document, active)
     if consistency:
         check_consistency(document, disabled)
@@ -170,16 +225,18 @@ def load(
     if resolve_environment:
         for key, service in document["services"].items():
             _resolve_service(document, key, service, found.environment, warnings)
-    if not all_resources:
-        drop_unused(document)
-    loaded = LoadedProject(name, document, disabled, model)
-    loaded.warnings = tuple(warnings.messages)
-    loaded.working_dir = found.directory
-    loaded.config_files = found.files
-    loaded.env_files = found.env_files
-    loaded.environment = found.environment
-    loaded.profiles = tuple(active)
-    return loaded
+    return document, disabled
+
+
+def _uninterpolated(model: Any, name: str) -> Any:
+    """The model as it is: with variables in place numbers and sizes cannot be read yet."""
+    document = like(model)
+    document["name"] = name
+    for key, value in model.items():
+        if key != "name":
+            document.put(key, value, place_of(model, key))
+    document.setdefault("services", Map())
+    return document
 
 
 def _profiles(given: Sequence[str], environment: Mapping[str, str]) -> list[str]:

@@ -107,9 +107,9 @@ def resolve_environment(tree: Any, environment: Mapping[str, str]) -> None:
             service["environment"] = result
     for kind in ("secrets", "configs"):
         for entry in (tree.get(kind) or {}).values():
-            if isinstance(entry, dict) and isinstance(name := entry.get("environment"), str):
-                if name in environment:
-                    entry[VALUE] = environment[name]
+            name = entry.get("environment") if isinstance(entry, dict) else None
+            if isinstance(name, str) and name in environment:
+                entry[VALUE] = environment[name]
 
 
 def check_fields(tree: Any) -> None:
@@ -126,11 +126,10 @@ def check_fields(tree: Any) -> None:
         def check(value: Any, path: Path) -> Any:
             entry = value or {}
             count = sum(key in entry for key in keys)
-            name = ".".join(map(str, path))
             if count > 1:
-                raise spec_error(f"{name}: {shown} attributes are mutually exclusive", tree, path)
+                raise spec_error(f"{shown} attributes are mutually exclusive", tree, path)
             if not count and "driver" not in entry and "external" not in entry:
-                raise spec_error(f"{name}: one of {shown} must be set", tree, path, hint=f"add {keys[0]}")
+                raise spec_error(f"one of {shown} must be set", tree, path, hint=f"add {keys[0]}")
             return value
 
         return check
@@ -140,7 +139,7 @@ def check_fields(tree: Any) -> None:
             for key in value:
                 if key not in ("name", "external") and not key.startswith("x-"):
                     raise spec_error(
-                        f'{".".join(map(str, path))}: conflicting parameters "external" and "{key}" specified',
+                        f'conflicting parameters "external" and "{key}" specified',
                         tree,
                         (*path, key),
                         hint="an external volume is made by somebody else; remove the parameter",
@@ -160,9 +159,7 @@ def check_fields(tree: Any) -> None:
 
     def device(value: Any, path: Path) -> Any:
         if isinstance(value, dict) and "count" in value and "device_ids" in value:
-            raise spec_error(
-                f'{_brackets(path)}: "count" and "device_ids" attributes are exclusive', tree, path
-            )
+            raise spec_error('"count" and "device_ids" attributes are exclusive', tree, path)
         return value
 
     apply(
@@ -179,10 +176,6 @@ def check_fields(tree: Any) -> None:
             }
         ),
     )
-
-
-def _brackets(path: Path) -> str:
-    return ".".join("[]" if isinstance(part, int) else part for part in path)
 
 
 def _is_address(text: str) -> bool:

@@ -12,13 +12,10 @@ import json
 import os
 import re
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from composer.errors import ComposerError
-from composer.spec.tree import Path, path_text, spec_error
-
-if TYPE_CHECKING:
-    from composer.errors import SpecError
+from composer.spec.tree import Path, spec_error
 
 _HERE: Final = os.path.dirname(os.path.abspath(__file__))
 _ROOT: Final = os.path.dirname(_HERE)
@@ -45,8 +42,8 @@ def schema() -> dict[str, Any]:
     return json.loads(schema_text())  # type: ignore[no-any-return]
 
 
-class _Problem(Exception):
-    """Something does not fit; `depth` tells how far the check came."""
+class _Problem(Exception):  # noqa: N818 - never leaves this module
+    """Something does not fit; a longer path is a form that came closer."""
 
     def __init__(self, path: Path, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -55,12 +52,8 @@ class _Problem(Exception):
         self.hint = hint
 
 
-def validate(model: Any, file: str) -> None:
-    """Check *model*.
-
-    Args:
-        model: The merged model.
-        file: The file that was merged last, for the message.
+def validate(model: Any) -> None:
+    """Check a merged model.
 
     Raises:
         SpecError: At the first entry that does not fit.
@@ -68,20 +61,7 @@ def validate(model: Any, file: str) -> None:
     try:
         _compiled("#")(model, ())
     except _Problem as problem:
-        raise _error(problem, model, file) from None
-
-
-def _error(problem: _Problem, model: Any, file: str) -> SpecError:
-    shown = ".".join(map(str, problem.path))
-    return spec_error(
-        f"validating {file}: {shown}{' ' if shown else ''}{problem.message}",
-        model,
-        problem.path,
-        hint=problem.hint,
-    )
-
-
-Check = "Callable[[Any, Path], None]"
+        raise spec_error(problem.message, model, problem.path, hint=problem.hint) from None
 
 
 @cache
@@ -250,13 +230,13 @@ def _object(node: dict[str, Any]) -> Any:
             if below is None:
                 if additional is False:
                     hint = suggestion(key, parts) or "remove it, or start it with x-"
-                    raise _Problem((*path, key), f"additional properties {key!r} not allowed", hint)
+                    raise _Problem((*path, key), f"unknown key {key!r}", hint)
                 below = rest
             if below is not None and below is not _anything:
                 below(item, (*path, key))
         for key in required:
             if key not in value:
-                raise _Problem(path, f"missing property {key!r}", f"add {key}")
+                raise _Problem(path, f"{key!r} is missing", f"add {key}")
 
     return check
 
@@ -360,4 +340,4 @@ def suggestion(word: str, known: Any) -> str:
     return f'did you mean "{matches[0]}"?' if matches else ""
 
 
-__all__ = ["path_text", "schema", "schema_text", "suggestion", "validate"]
+__all__ = ["schema", "schema_text", "suggestion", "validate"]
