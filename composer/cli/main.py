@@ -19,6 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program with *argv* (default: the process's own) and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     debug = bool(os.environ.get("COMPOSER_DEBUG"))
+    _fill_standard_streams()
     try:
         options, rest = parse_global(words)
         debug = debug or options.debug
@@ -119,6 +120,14 @@ def report_error(error: BaseException, *, debug: bool) -> int:
         # `file:line:column: ...` stays at the start of the line, where editors look for it.
         sys.stderr.write(f"{found}\n" if found.where else f"composer: {found}\n")
     return found.exit_code
+
+
+def _fill_standard_streams() -> None:
+    """Open /dev/null where a standard stream is closed, so that no socket becomes standard output."""
+    for fd, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, open(fd, "r" if fd == 0 else "w", encoding="utf-8"))  # noqa: SIM115
 
 
 def _first(error: BaseException) -> ComposerError | None:

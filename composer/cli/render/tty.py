@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from composer.events import Event
 
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+ACTION_WIDTH = 30
+"""Columns that names leave for what happens to them."""
 INTERVAL = 0.1
 """Seconds between repaints while something is going on."""
 
@@ -108,7 +110,8 @@ class TtyRenderer(BaseRenderer):
             return
         row = self._row(subject(event), now)
         row.action = event.action or row.action
-        row.text = event.text
+        # The table has a clock of its own, and one line per object: what is longer comes with the error.
+        row.text = "" if event.kind == "step" and event.status == "done" else event.text.partition("\n")[0]
         row.status = event.status
         row.current, row.total = event.current, event.total
         row.ended = 0.0 if event.status == "working" else now
@@ -147,7 +150,7 @@ class TtyRenderer(BaseRenderer):
             return []
         done = sum(1 for row in rows if row.ended)
         result = [f"[+] {self._title} {done}/{len(rows)}".replace("  ", " ")]
-        width = max(len(row.name) for row in rows)
+        width = min(max(len(row.name) for row in rows), max(columns - ACTION_WIDTH, 10))
         for row in rows:
             mark, code = _MARKS.get(row.status, (SPINNER[int(now * 10) % len(SPINNER)], "36"))
             seconds = f"{(row.ended or now) - row.started:.1f}s"
@@ -156,7 +159,8 @@ class TtyRenderer(BaseRenderer):
             if total and not row.ended:
                 detail = f"{human_bytes(current)} / {human_bytes(total)}"
             action = f"{row.action} {detail}".rstrip()
-            left = f" {mark} {row.name:<{width}}  {action}"
+            name = row.name if len(row.name) <= width else f"{row.name[: width - 1]}…"
+            left = f" {mark} {name:<{width}}  {action}"
             space = columns - len(seconds) - 1
             left = left[: max(space - 1, 0)]
             painted = left.replace(f" {mark} ", f" {self._paint(mark, code)} ", 1)

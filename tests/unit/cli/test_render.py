@@ -98,6 +98,15 @@ def test_tty_shows_the_sum_of_an_images_layers() -> None:
     assert "1MB / 4MB" in renderer.lines(80, 0)[1]
 
 
+def test_tty_cuts_names_before_actions_and_never_breaks_a_line() -> None:
+    renderer = TtyRenderer(io.StringIO(), colour=False, size=(60, 20))
+    renderer._take(Event("step", "RUN " + "x" * 100, "ERROR", "error", text="line 1\nline 2", parent="b"))
+    (line,) = renderer.lines(60, 0)[1:]
+    assert "… " in line
+    assert "ERROR line 1" in line
+    assert "\n" not in line
+
+
 def test_tty_gives_the_cursor_back_and_ends_whole() -> None:
     out = io.StringIO()
     with TtyRenderer(out, title="up", colour=False, size=(60, 4)) as renderer:
