@@ -45,10 +45,16 @@ class Watcher:
         """Follow events until the block is left; the first states are read after the subscription began."""
         async with self._engine.events(self._project) as events:
             self.refresh(await self._engine.containers(self._project))
-            async with anyio.create_task_group() as group:
-                group.start_soon(self._follow, events)
-                yield self
-                group.cancel_scope.cancel()
+            try:
+                async with anyio.create_task_group() as group:
+                    group.start_soon(self._follow, events)
+                    yield self
+                    group.cancel_scope.cancel()
+            except BaseExceptionGroup as group_error:
+                # One failure is the caller's own: give it back as it was raised.
+                if len(group_error.exceptions) == 1:
+                    raise group_error.exceptions[0] from None
+                raise
 
     async def _follow(self, events: AsyncIterator[EngineEvent]) -> None:
         async for event in events:
