@@ -14,12 +14,9 @@ from composer.namespaces.kernel import constants as c
 from composer.namespaces.kernel import syscalls as sys_
 from composer.namespaces.kernel.errors import KernelError, LaunchError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import NoReturn
-
 MAX_LAYERS = 500
 _MAX_STRING = 255
+_LOWERDIR_ADD = (6, 7)
 _OPTIONS = ("index=off", "xino=off", "metacopy=off", "redirect_dir=off")
 
 
@@ -48,6 +45,8 @@ def open_root(layers: list[str], upper: str, work: str, *, volatile: bool = Fals
         sys_.mount_setattr(mount, "", c.AT_EMPTY_PATH, add=c.MOUNT_ATTR_RDONLY, propagation=c.MS_PRIVATE)
         return mount
     opened: list[int] = []
+    if not _single_layers():
+        return _classic(layers, upper, work, volatile=volatile)
     context = sys_.fsopen("overlay")
     try:
         sys_.fsconfig_string(context, "source", "overlay")
@@ -62,14 +61,16 @@ def open_root(layers: list[str], upper: str, work: str, *, volatile: bool = Fals
         if volatile and upper:
             sys_.fsconfig_flag(context, "volatile")
         return sys_.fsmount(context)
-    except KernelError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOSYS) or not error.subject.startswith("lowerdir+"):
-            raise
-        return _classic(layers, upper, work, opened, volatile=volatile)  # Linux before 6.7
     finally:
         os.close(context)
         for fd in opened:
             os.close(fd)
+
+
+def _single_layers() -> bool:
+    """Whether overlayfs takes layers one by one (`lowerdir+`): since Linux 6.7."""
+    numbers = ["".join(filter(str.isdigit, part)) for part in os.uname().release.split(".")[:2]]
+    return tuple(map(int, numbers)) >= _LOWERDIR_ADD
 
 
 def _short(path: str, opened: list[int]) -> str:
@@ -79,28 +80,21 @@ def _short(path: str, opened: list[int]) -> str:
     return _descriptor(path, opened)
 
 
-def _classic(layers: list[str], upper: str, work: str, opened: list[int], *, volatile: bool) -> int:
+def _classic(layers: list[str], upper: str, work: str, *, volatile: bool) -> int:
     """The same by mount(2), whose options are one page: a child mounts in a namespace of its own.
 
     The child hands back a detached copy of the mount, so that nothing is ever attached in the host's view.
     """
-    lower = ":".join(_descriptor(layer, opened) for layer in reversed(layers))
-    options = [f"lowerdir={lower}", *_OPTIONS]
-    if upper:
-        options += [f"upperdir={_descriptor(upper, opened)}", f"workdir={_descriptor(work, opened)}"]
-    if volatile and upper:
-        options.append("volatile")
-    data = ",".join(options)
-    if len(data) >= os.sysconf("SC_PAGE_SIZE"):
-        raise LaunchError(
-            f"this kernel cannot stack {len(layers)} layers",
-            kind="unsupported",
-            hint="use Linux 6.7 or later",
-        )
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     pid, pidfd = sys_.clone3(c.CLONE_NEWNS)
     if pid == 0:
-        _mount_and_send(data, theirs)
+        try:
+            sys_.mount("", "/", "", c.MS_REC | c.MS_PRIVATE)
+            socket.send_fds(theirs, [b"0"], [_mount_here(layers, upper, work, volatile=volatile)])
+        except OSError as error:
+            theirs.send(str(error.errno).encode())
+        finally:
+            os._exit(0)
     theirs.close()
     try:
         message, fds, _, _ = socket.recv_fds(ours, 4096, 1)
@@ -109,22 +103,32 @@ def _classic(layers: list[str], upper: str, work: str, opened: list[int], *, vol
         ours.close()
         os.close(pidfd)
     if not fds:
-        number = int(message or b"0")
-        raise KernelError(number or errno.EIO, "mount", "overlay")
+        number = int(message or b"0") or errno.EIO
+        if number == errno.E2BIG:
+            raise LaunchError(
+                f"this kernel cannot stack {len(layers)} layers",
+                kind="unsupported",
+                hint="use Linux 6.7 or later",
+            )
+        raise KernelError(number, "mount", "overlay")
     os.set_inheritable(fds[0], False)
     return fds[0]
 
 
-def _mount_and_send(data: str, channel: socket.socket) -> NoReturn:
-    try:
-        sys_.mount("", "/", "", c.MS_REC | c.MS_PRIVATE)
-        sys_.mount("overlay", "/tmp", "overlay", 0, data)  # noqa: S108 - nobody else sees this place
-        tree = sys_.open_tree(c.AT_FDCWD, "/tmp", c.OPEN_TREE_CLONE)  # noqa: S108
-        socket.send_fds(channel, [b"0"], [tree])
-    except OSError as error:
-        channel.send(str(error.errno).encode())
-    finally:
-        os._exit(0)
+def _mount_here(layers: list[str], upper: str, work: str, *, volatile: bool) -> int:
+    """Mount in this process's own namespace, by descriptors opened in it: their names are short."""
+    opened: list[int] = []
+    lower = ":".join(_descriptor(layer, opened) for layer in reversed(layers))
+    options = [f"lowerdir={lower}", *_OPTIONS]
+    if upper:
+        options += [f"upperdir={_descriptor(upper, opened)}", f"workdir={_descriptor(work, opened)}"]
+    if volatile and upper:
+        options.append("volatile")
+    data = ",".join(options)
+    if len(data) >= os.sysconf("SC_PAGE_SIZE"):
+        raise OSError(errno.E2BIG, "too many layers")
+    sys_.mount("overlay", "/tmp", "overlay", 0, data)  # noqa: S108 - nobody else sees this place
+    return sys_.open_tree(c.AT_FDCWD, "/tmp", c.OPEN_TREE_CLONE)  # noqa: S108
 
 
 def _descriptor(path: str, opened: list[int]) -> str:

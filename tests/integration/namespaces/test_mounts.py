@@ -12,6 +12,7 @@ from composer.engine import Device, Mount, Process, VolumeConfig
 from composer.errors import ConflictError, EngineError
 from composer.namespaces.engine import open_engine
 
+# ruff: noqa: ASYNC240 - the test may block, it is alone
 pytestmark = pytest.mark.root
 
 
