@@ -161,7 +161,7 @@ def pick(pool: IpamPool, leased: Collection[str], last: str) -> str:
 
     Args:
         pool: A filled pool.
-        leased: Addresses in use.
+        leased: Addresses in use, as `ipaddress` writes them; others may be among them.
         last: The one given out before, or empty.
     """
     subnet = ipaddress.ip_network(pool.subnet)
@@ -171,20 +171,18 @@ def pick(pool: IpamPool, leased: Collection[str], last: str) -> str:
         first += 1
     if subnet.version == 4 and end == int(subnet[-1]):
         end -= 1
-    reserved = {int(ipaddress.ip_address(text)) for text in leased}
-    reserved.update(int(ipaddress.ip_address(text)) for text in pool.aux_addresses.values())
-    if pool.gateway:
-        reserved.add(int(ipaddress.ip_address(pool.gateway)))
+    # Compared as text, in canonical form: thousands of leases need not be parsed for one new one.
+    reserved = {*leased, *pool.aux_addresses.values(), pool.gateway}
     start = int(ipaddress.ip_address(last)) + 1 if last else first
     if not first <= start <= end:
         start = first
-    # At most one more candidate than there are reserved ones has to be looked at.
+    kind = ipaddress.IPv4Address if subnet.version == 4 else ipaddress.IPv6Address
     size = end - first + 1
+    # At most one more candidate than there are reserved ones has to be looked at.
     for step in range(min(size, len(reserved) + 1)):
-        candidate = first + (start - first + step) % size
+        candidate = str(kind(first + (start - first + step) % size))
         if candidate not in reserved:
-            kind = ipaddress.IPv4Address if subnet.version == 4 else ipaddress.IPv6Address
-            return str(kind(candidate))
+            return candidate
     return ""
 
 

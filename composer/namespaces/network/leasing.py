@@ -22,15 +22,24 @@ _MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
 
 
 def network(db: sqlite3.Connection, network_id: str) -> NetworkState:
-    """The network with this id.
+    """The network with this id, without the containers on it.
 
     Raises:
         NotFoundError: There is none.
     """
-    found = records.networks(db, "WHERE id = ?", network_id)
-    if not found:
+    found = records.network(db, network_id)
+    if found is None:
         raise NotFoundError(f"network {network_id[:12]} does not exist")
-    return found[0]
+    return found
+
+
+def networks_of(db: sqlite3.Connection, config: ContainerConfig) -> dict[str, NetworkState]:
+    """The networks a container is attached to, by id.
+
+    Raises:
+        NotFoundError: One of them does not exist.
+    """
+    return {item.network: network(db, item.network) for item in config.attachments}
 
 
 def publishing_network(db: sqlite3.Connection, config: ContainerConfig) -> NetworkConfig | None:
@@ -42,7 +51,9 @@ def publishing_network(db: sqlite3.Connection, config: ContainerConfig) -> Netwo
     return None
 
 
-def lease(db: sqlite3.Connection, config: ContainerConfig, *, starting: bool) -> None:
+def lease(
+    db: sqlite3.Connection, config: ContainerConfig, states: dict[str, NetworkState], *, starting: bool
+) -> None:
     """Give the container an address on each network where it has none, and take back those it left.
 
     Raises:
@@ -59,7 +70,7 @@ def lease(db: sqlite3.Connection, config: ContainerConfig, *, starting: bool) ->
     for attachment in _ordered(config.attachments):
         if attachment.network in held:
             continue
-        state = network(db, attachment.network)
+        state = states[attachment.network]
         addresses = _addresses(db, state, attachment, starting=starting)
         if addresses is None:
             continue
@@ -117,10 +128,7 @@ def _free(state: NetworkState, pools: Sequence[IpamPool], leases: Sequence[recor
     column = "ipv6" if ":" in pools[0].subnet else "ipv4"
     held = [value for item in leases if (value := getattr(item, column))]
     for pool in pools:
-        network_of_pool = ipaddress.ip_network(pool.subnet)
-        inside = [value for value in held if ipaddress.ip_address(value) in network_of_pool]
-        fitting = last if last and ipaddress.ip_address(last) in network_of_pool else ""
-        address = ipam.pick(pool, inside, fitting)
+        address = ipam.pick(pool, held, last)
         if address:
             return address
     raise ConflictError(
@@ -148,10 +156,11 @@ def _mac(attachment: Attachment) -> str:
     return value
 
 
-def setups(db: sqlite3.Connection, config: ContainerConfig, alias: str) -> tuple[EndpointSetup, ...]:
+def setups(
+    db: sqlite3.Connection, config: ContainerConfig, states: dict[str, NetworkState], alias: str
+) -> tuple[EndpointSetup, ...]:
     """The container's endpoints, in the order in which they are made."""
     leases = {item.network: item for item in records.leases(db, "container", config.id)}
-    states = {item.network: network(db, item.network) for item in config.attachments}
     routes = _default_routes(config.attachments, states)
     result = []
     for attachment in _ordered(config.attachments):

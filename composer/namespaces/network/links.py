@@ -34,6 +34,8 @@ RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK = 1, 3, 4, 5
 _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_IFALIAS, _IFLA_NET_NS_FD = 10, 18, 20, 28
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _IFLA_INFO_SLAVE_KIND, _IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
+_IFLA_GROUP = 27
+_LEAVING_GROUP = 0x4C000000
 _VETH_INFO_PEER = 1
 _IFLA_BRPORT_MODE, _IFLA_BRPORT_ISOLATED = 4, 33
 _IFLA_MACVLAN_MODE, _IFLA_IPVLAN_MODE, _IFLA_VLAN_ID = 1, 1, 1
@@ -156,6 +158,30 @@ def set_up(batch: Batch, index: int, name: str) -> None:
 def delete(batch: Batch, name: str) -> None:
     """Delete a link by name; one that is not there is fine."""
     batch.add(RTM_DELLINK, _link() + text(_IFLA_IFNAME, name), f"delete {name}", tolerate=(errno.ENODEV,))
+
+
+def delete_with_ports(sock: socket.socket, name: str) -> None:
+    """Delete a bridge and whatever links are on it, all at once; a bridge that is gone is fine.
+
+    The kernel waits for all its processors several times for each deletion; deleting a group waits once.
+    """
+    index = index_of(sock, name)
+    if not index:
+        return
+    batch = Batch()
+    for member in (index, *_ports(sock, index)):
+        body = _link(member) + u32(_IFLA_GROUP, _LEAVING_GROUP | index)
+        batch.add(RTM_NEWLINK, body, f"group the links of {name}", tolerate=(errno.ENODEV,))
+    body = _link() + u32(_IFLA_GROUP, _LEAVING_GROUP | index)
+    batch.add(RTM_DELLINK, body, f"delete {name}", tolerate=(errno.ENODEV,))
+    batch.run(sock)
+
+
+def _ports(sock: socket.socket, bridge: int) -> list[int]:
+    found = []
+    for _, payload in dump(sock, RTM_GETLINK, _link() + u32(_IFLA_MASTER, bridge)):
+        found.append(int(_LINK.unpack_from(payload)[2]))
+    return found
 
 
 def add_address(batch: Batch, index: int, interface: str) -> None:

@@ -12,7 +12,7 @@ import ipaddress
 from typing import TYPE_CHECKING
 
 from composer.engine import NetworkState
-from composer.errors import ConflictError, EngineError
+from composer.errors import ConflictError, EngineError, NotFoundError
 from composer.namespaces.network import bridge, firewall, foreign, ipam, leasing, links, ports, records
 from composer.namespaces.network import options as network_options
 from composer.namespaces.network.conntrack import forget_flows
@@ -74,7 +74,10 @@ class NetworkManager:
         Raises:
             NotFoundError: There is none.
         """
-        return leasing.network(self._database.connection(), network)
+        found = records.networks(self._database.connection(), "WHERE id = ?", network)
+        if not found:
+            raise NotFoundError(f"network {network[:12]} does not exist")
+        return found[0]
 
     def create(self, config: NetworkConfig) -> NetworkState:
         """Make a network: choose its addresses, then its bridge and its place in the firewall.
@@ -123,7 +126,7 @@ class NetworkManager:
                 if delete_parent:
                     bridge.remove(self._socket(), state.bridge)
                 return
-            bridge.remove(self._socket(), state.bridge)
+            links.delete_with_ports(self._socket(), state.bridge)
             foreign.forget(self._commands(), state.bridge, self._table)
             remaining = [item for item in records.networks(db) if item.config.driver == "bridge"]
             if remaining:
@@ -213,15 +216,18 @@ class NetworkManager:
         if config.network_mode != "bridge" or not config.attachments:
             return ()
         db = self._database.connection()
+        states = leasing.networks_of(db, config)
         known = {lease.network for lease in records.leases(db, "container", config.id)}
-        if known == {attachment.network for attachment in config.attachments}:
-            return leasing.setups(db, config, self._table)
+        if known == states.keys():
+            return leasing.setups(db, config, states, self._table)
         with self._database.transaction() as writer:
-            for attachment in config.attachments:
-                if attachment.network not in known:
-                    self._drop_stale(writer, leasing.network(writer, attachment.network))
-            leasing.lease(writer, config, starting=starting)
-            return leasing.setups(writer, config, self._table)
+            try:
+                leasing.lease(writer, config, states, starting=starting)
+            except ConflictError:
+                for state in states.values():
+                    self._drop_stale(writer, state)
+                leasing.lease(writer, config, states, starting=starting)
+            return leasing.setups(writer, config, states, self._table)
 
     def release(self, container: str, network: str = "") -> None:
         """Give a container's addresses back, on all networks or on one; its ports are unpublished too."""

@@ -56,15 +56,22 @@ def networks(db: sqlite3.Connection, where: str = "", *values: str) -> list[Netw
     for row in db.execute("SELECT network, container FROM leases ORDER BY rowid"):
         holders.setdefault(row["network"], []).append(row["container"])
     rows = db.execute(f"SELECT * FROM networks {where} ORDER BY rowid", values)  # noqa: S608 - own text
-    return [
-        NetworkState(
-            config=from_json(NetworkConfig, json.loads(row["config"])),
-            pools=tuple(from_json(IpamPool, pool) for pool in json.loads(row["pools"])),
-            bridge=row["bridge"],
-            containers=tuple(holders.get(row["id"], ())),
-        )
-        for row in rows
-    ]
+    return [_state(row, tuple(holders.get(row["id"], ()))) for row in rows]
+
+
+def network(db: sqlite3.Connection, network_id: str) -> NetworkState | None:
+    """One network, without the containers on it."""
+    row = db.execute("SELECT * FROM networks WHERE id = ?", (network_id,)).fetchone()
+    return _state(row, ()) if row else None
+
+
+def _state(row: sqlite3.Row, holders: tuple[str, ...]) -> NetworkState:
+    return NetworkState(
+        config=from_json(NetworkConfig, json.loads(row["config"])),
+        pools=tuple(from_json(IpamPool, pool) for pool in json.loads(row["pools"])),
+        bridge=row["bridge"],
+        containers=holders,
+    )
 
 
 def add_network(db: sqlite3.Connection, state: NetworkState, *, made_parent: bool) -> None:
