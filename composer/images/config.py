@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping  # noqa: TC003 - dataclass fields are read at run time
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from composer.errors import ImageError
+from composer.frozen import frozen
 
 DOCUMENT_LIMIT = 4 * 1024 * 1024
 """Largest manifest or configuration, in bytes, that is read at all (distribution-spec 1.1)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ImageHealthcheck:
     """HEALTHCHECK: durations are nanoseconds, 0 means the engine's default, `("NONE",)` switches it off."""
 
@@ -30,7 +31,7 @@ class ImageHealthcheck:
     retries: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class History:
     """One line of an image's history; entries that are not `empty_layer` pair with the layers in order."""
 
@@ -41,7 +42,7 @@ class History:
     empty_layer: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ImageConfig:
     """What an image says about itself.
 

@@ -16,10 +16,11 @@ import errno
 import hashlib
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from composer.errors import ImageError
+from composer.frozen import frozen
 from composer.images.temporary import grave, remove_tree
 from composer.state.files import read_json, write_json
 
@@ -32,7 +33,7 @@ Origin: TypeAlias = Literal["blob", "split", "tree"]
 _NAME_DIGITS = 24
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Layer:
     """One unpacked layer.
 

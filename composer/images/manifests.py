@@ -6,10 +6,11 @@ See image-spec 1.1 `manifest.md` and `image-index.md`. Bytes that came from else
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from composer.errors import ImageError
+from composer.frozen import frozen
 from composer.images.config import parse_document
 from composer.images.platforms import Platform, normalise, rank
 from composer.images.reference import is_digest
@@ -38,7 +39,7 @@ _FOREIGN = ("nondistributable", "rootfs.foreign")
 _LAYERS_LIMIT = 500
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Descriptor:
     """A reference to content by digest.
 
@@ -75,7 +76,7 @@ class Descriptor:
         return result
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Manifest:
     """One image: a configuration and layers, lowest first."""
 
@@ -97,7 +98,7 @@ class Manifest:
         return canonical(document)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Index:
     """Several images, usually one per platform."""
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from composer.errors import ImageError, RegistryError
 from composer.events import Event, Report, discard
 from composer.images import reference
-from composer.images.apply import file_chunks, layer_chunks
+from composer.images.apply import file_chunks
 from composer.images.compression import compressor
 from composer.images.manifests import (
     OCI_CONFIG,
@@ -234,7 +234,7 @@ class _Push:
         encoder = compressor(self._compression)
         digest = hashlib.sha256()
         size = 0
-        chunks = layer_chunks(self._store.directory, layer, self._store.kept_blob)
+        chunks = self._store.layer_tar(layer)
         with open(path, "wb", buffering=0) as file, Pipe(chunks) as pipe:
             for data in _encoded(encoder, pipe):
                 self._abort.check()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from composer.events import Event, Report, discard
 from composer.images import reference
 from composer.images import tarformat as tar
-from composer.images.apply import file_chunks, layer_chunks
+from composer.images.apply import file_chunks
 from composer.images.manifests import (
     OCI_CONFIG,
     OCI_INDEX,
@@ -131,7 +131,7 @@ class _Archive:
         self._write(tar.header(_path(blob.digest).encode(), tar.REGULAR, mode=0o644, size=blob.size))
         chunks: Iterator[bytes]
         if blob.digest == layer.diff_id:
-            chunks = layer_chunks(self._store.directory, layer, self._store.kept_blob)
+            chunks = self._store.layer_tar(layer)
         else:
             chunks = file_chunks(self._store.blobs.path(blob.digest))
         for chunk in chunks:

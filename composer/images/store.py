@@ -16,10 +16,11 @@ from __future__ import annotations
 import hashlib
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, BinaryIO
 
 from composer.errors import ConflictError, ImageError, NotFoundError
+from composer.frozen import frozen
 from composer.images import reference
 from composer.images.blobs import Blobs
 from composer.images.config import ImageConfig
@@ -56,7 +57,7 @@ _MIGRATIONS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Image:
     """One image of the store.
 
@@ -323,6 +324,16 @@ class Store:
         """End what `protect` began."""
         with self.database.transaction() as connection:
             connection.execute("DELETE FROM protected_layers WHERE owner = ?", (owner,))
+
+    def layer_tar(self, layer: Layer) -> Iterator[bytes]:
+        """The uncompressed tar of *layer*; its digest, which is the diff ID, is verified at the end.
+
+        Raises:
+            ImageError: The layer was changed on disk.
+        """
+        from composer.images.apply import layer_chunks
+
+        return layer_chunks(self.directory, layer, self.kept_blob)
 
     # Compressed forms of layers
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+_DEEP = 200
 
 
 def temporary_path(directory: Path) -> Path:
@@ -65,7 +68,34 @@ def process_start(pid: int) -> int:
 
 def remove_tree(path: Path) -> None:
     """Remove a file or a tree, never following links; what cannot be removed is left to the next sweep."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
+    if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
+        return
+    while True:
+        try:
+            shutil.rmtree(path, ignore_errors=True)
+        except RecursionError:
+            # Somebody nested directories to stop exactly this: cut the tree into lower ones.
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                _cut(fd, fd, 0)
+            finally:
+                os.close(fd)
+        else:
+            return
+
+
+def _cut(root: int, directory: int, depth: int) -> None:
+    """Move directories that are `_DEEP` levels below *root* to its top."""
+    for name in os.listdir(directory):
+        status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        if not stat.S_ISDIR(status.st_mode):
+            continue
+        if depth == _DEEP:
+            os.rename(name, f".cut.{os.urandom(6).hex()}", src_dir_fd=directory, dst_dir_fd=root)
+            continue
+        inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        try:
+            _cut(root, inner, depth + 1)
+        finally:
+            os.close(inner)

@@ -16,6 +16,7 @@ from composer.errors import ImageError
 from composer.images import tarformat as tar
 from composer.images.rootfs import show
 from composer.images.stack import is_opaque, is_whiteout
+from composer.images.unpack import DEPTH_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -84,6 +85,8 @@ class TreeWriter:
             raise ImageError(f"cannot read {error.filename or self._directory}: {error.strerror}") from error
 
     def _walk(self, directory: bytes, prefix: bytes) -> Iterator[bytes]:
+        if prefix.count(b"/") > DEPTH_LIMIT:
+            raise ImageError(f"{show(prefix)}: directories are nested deeper than {DEPTH_LIMIT} levels")
         with os.scandir(directory) as listing:
             names = [(entry.name, entry.stat(follow_symlinks=False)) for entry in listing]
         entries = []

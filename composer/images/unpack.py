@@ -11,10 +11,10 @@ import errno
 import os
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from composer.errors import ImageError
+from composer.frozen import frozen
 from composer.images import tarformat as tar
 from composer.images.rootfs import Place, Root, clean, show
 from composer.images.stack import OPAQUE_XATTRS, Stack, is_whiteout
@@ -32,9 +32,11 @@ _OPAQUE = b".wh..wh..opq"
 _TIME_LIMIT = 1 << 62
 _IGNORED_XATTRS = ("trusted.overlay.", "user.overlay.", "security.selinux")
 _GIB = 1 << 30
+PATH_LIMIT = 4096 - 256
+DEPTH_LIMIT = 300
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Limits:
     """Bounds against archives made to fill the disk.
 
@@ -170,6 +172,10 @@ class Unpacker:
                 raise ImageError("the layer's root is not a directory")
             self._directory_attributes(Place(self._root.fd, b""), b"", b".", entry)
             return
+        if _WHITEOUT in parent and (marks := [p for p in parent.split(b"/") if p.startswith(_WHITEOUT)]):
+            if all(mark.startswith(_WHITEOUT * 2) for mark in marks):
+                return  # AUFS' own bookkeeping (.wh..wh.plnk, .wh..wh.aufs)
+            raise ImageError(f"{show(name)}: a whiteout is no directory")
         place = self._root.directory(parent, self._make_parent)
         if base.startswith(_WHITEOUT):
             self._whiteout(place, base, name)
@@ -260,6 +266,7 @@ class Unpacker:
                 left -= written
 
     def _make_directory(self, place: Place, base: bytes, path: bytes) -> None:
+        _check_depth(path)
         try:
             os.mkdir(base, 0o755, dir_fd=place.fd)
         except FileExistsError:
@@ -309,7 +316,7 @@ class Unpacker:
             return
         hidden = base[len(_WHITEOUT) :]
         if hidden.startswith(_WHITEOUT):
-            return  # AUFS' own bookkeeping (.wh..wh.plnk, .wh..wh.aufs)
+            return  # AUFS again
         if hidden in (b"", b".", b".."):
             raise ImageError(f"{show(name)}: a whiteout of nothing")
         try:
@@ -323,6 +330,7 @@ class Unpacker:
 
     def _make_parent(self, place: Place, base: bytes) -> bool:
         path = place.path + b"/" + base if place.path else base
+        _check_depth(path)
         try:
             os.mkdir(base, 0o755, dir_fd=place.fd)
         except FileExistsError:
@@ -455,6 +463,12 @@ def copy_file(source: bytes, parent: int, base: bytes, status: os.stat_result) -
             value = os.getxattr(source, name, follow_symlinks=False)
             os.setxattr(path, name, value, follow_symlinks=False)
     os.utime(base, ns=(status.st_mtime_ns,) * 2, dir_fd=parent, follow_symlinks=False)
+
+
+def _check_depth(path: bytes) -> None:
+    """No program can name a path beyond PATH_MAX, and trees without end stop those who walk them."""
+    if len(path) > PATH_LIMIT or path.count(b"/") > DEPTH_LIMIT:
+        raise ImageError(f"{show(path)}: directories are nested deeper than {DEPTH_LIMIT} levels")
 
 
 def current_umask() -> int:
