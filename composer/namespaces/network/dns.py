@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 import socket
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from composer.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +35,7 @@ class MalformedError(Exception):
         self.reply = reply
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Query:
     """One question.
 

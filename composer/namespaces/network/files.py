@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from composer.errors import EngineError
+from composer.frozen import frozen
 from composer.namespaces.network.endpoint import DNS_ADDRESS
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ RESOLV_CONF = "/etc/resolv.conf"
 _SYSTEMD_RESOLV_CONF = "/run/systemd/resolve/resolv.conf"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ResolvConf:
     """What a resolv.conf(5) says."""
 

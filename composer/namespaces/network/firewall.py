@@ -18,14 +18,15 @@ How a packet goes:
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from composer.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FilteredNetwork:
     """What the table needs to know of a bridge network."""
 
@@ -42,7 +43,7 @@ class FilteredNetwork:
         return self.id[:12]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Translation:
     """A published port in the kernel: host address and port become the container's.
 

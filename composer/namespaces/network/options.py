@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from composer.errors import EngineError, UnsupportedError
+from composer.frozen import frozen
 from composer.namespaces.network.links import IPVLAN_MODES, MACVLAN_MODES
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _TRUE = frozenset({"1", "t", "true", "yes"})
 _FALSE = frozenset({"0", "f", "false", "no"})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Options:
     """Driver options, parsed.
 

@@ -7,10 +7,10 @@ processes never disagree about either.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from composer.engine import IpamPool, NetworkConfig, NetworkState
+from composer.frozen import frozen
 from composer.namespaces.network.firewall import Translation
 from composer.values import from_json, to_json
 
@@ -37,7 +37,7 @@ MIGRATIONS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Lease:
     """A container's addresses on one network."""
 

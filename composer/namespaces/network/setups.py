@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from composer.engine import Endpoint
+from composer.frozen import frozen
 from composer.values import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class EndpointSetup:
     """Everything that is needed to join a network; `endpoint.setup_endpoints` takes its `to_dict()`.
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
+
+from composer.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 _ANSWERING = frozenset({"running", "paused"})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Zone:
     """The names of one network.
 

@@ -18,6 +18,8 @@ from composer.namespaces.network import endpoint
 from composer.namespaces.network.manager import NetworkManager
 from composer.namespaces.network.watch import watch
 
+from .conftest import Namespace
+
 pytestmark = pytest.mark.root
 
 
@@ -437,3 +439,49 @@ def test_flush_is_repaired_by_itself(machine):
             group.cancel_scope.cancel()
 
     anyio.run(run)
+
+
+def test_a_container_starts_again_while_its_last_namespace_still_dies(machine):
+    network = machine.network()
+    web = machine.container(network)
+    again = Namespace()
+    document = web.setups[0].to_dict()
+    with again.inside():
+        endpoint.setup_endpoints([document], machine.netlink)
+    assert document["link"] != web.setups[0].link
+    assert {document["link"], web.setups[0].link} <= set(links(machine))
+    web.close()
+    machine.containers.clear()
+    web.sockets.clear()
+    again.serve(80)
+    assert machine.ask(web.address, 80) == web.setups[0].gateway
+    again.close()
+
+
+def test_failed_set_up_leaves_no_link(machine):
+    web = machine.container(machine.network())
+    before = set(links(machine))
+    bad = web.setups[0].to_dict() | {"link": "vethbad", "interface": "eth7", "gateways": ["10.99.0.1"]}
+    with web.inside(), pytest.raises(OSError, match=r"cannot add default route via 10\.99\.0\.1"):
+        endpoint.setup_endpoints([bad], machine.netlink)
+    assert set(links(machine)) == before
+
+
+def test_a_very_large_range_is_published_whole(machine):
+    network = machine.network()
+    mappings = tuple(PortMapping(20000 + number, 20000 + number) for number in range(150))
+    web = machine.container(network, ports=mappings)
+    assert len(web.ports) == 300
+    assert len(web.bound.fds()) == len(web.bound.to_dict()) == 200
+    web.serve(20149)
+    assert machine.remote.ask("192.0.2.1", 20149) == "192.0.2.9"
+
+
+def test_removing_a_network_takes_leftover_links_along(machine):
+    network = machine.network()
+    before = set(links(machine)) - {machine.manager.get(network.id).bridge}
+    for _ in range(3):
+        container = machine.container(network)
+        machine.manager.release(container.config.id)
+    machine.manager.remove(network.id)
+    assert set(links(machine)) == before
