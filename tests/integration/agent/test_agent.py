@@ -1,0 +1,245 @@
+"""The agent with real containers: who may be killed, who waits for whom, who comes back by itself."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+pytestmark = pytest.mark.root
+
+LOOP = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
+
+
+@pytest.fixture
+def project(composer_home, busybox_image, tmp_path):
+    return Project(composer_home, tmp_path)
+
+
+class Project:
+    """A directory with a Compose file of its own project name."""
+
+    def __init__(self, home, path):
+        self.home = home
+        self.path = path
+        self.name = f"ag{os.getpid()}x{time.monotonic_ns() % 100000}"
+
+    def write(self, services, **top):
+        for service in services.values():
+            service.setdefault("image", "busybox")
+            service.setdefault("command", ["sh", "-c", LOOP])
+        document = {"name": self.name, "services": services, **top}
+        (self.path / "compose.yaml").write_text(json.dumps(document))
+
+    def run(self, *args, **options):
+        return self.home.run(*args, cwd=self.path, **options)
+
+    def start(self, *args):
+        """A command in the background."""
+        return subprocess.Popen(
+            self.home.command(*args),
+            cwd=self.path,
+            env=self.home.environ(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def states(self):
+        """By name: what the shims wrote down."""
+        found = {}
+        for file in (self.home.paths.run / "containers").glob("*/state.json"):
+            config = json.loads((self.home.paths.container(file.parent.name) / "config.json").read_text())
+            with contextlib.suppress(ValueError):
+                found[config["name"]] = json.loads(file.read_text())
+        return found
+
+    def state(self, service, number=1):
+        return self.states().get(f"{self.name}-{service}-{number}", {})
+
+    def agent(self):
+        """The pid of the agent, or 0."""
+        lock = self.home.paths.project_run(self.name) / "agent.lock"
+        if not lock.exists() or not _is_locked(lock):
+            return 0
+        wanted = os.stat(lock)
+        for entry in os.listdir("/proc"):
+            if entry.isdecimal() and _has_open(int(entry), wanted):
+                return int(entry)
+        return 0
+
+
+def _is_locked(path):
+    with open(path, "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _has_open(pid, wanted):
+    with contextlib.suppress(OSError):
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                found = os.stat(f"/proc/{pid}/fd/{fd}")
+                if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino):
+                    return b"composer.agent" in open(f"/proc/{pid}/cmdline", "rb").read()
+    return False
+
+
+def eventually(check, seconds=10.0):
+    """The first true value of *check*; fails when it does not come."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if value := check():
+            return value
+        time.sleep(0.02)
+    pytest.fail(f"did not happen within {seconds} seconds")
+    return None
+
+
+def test_the_agent_leaves_with_the_last_container(project):
+    project.write({"web": {}})
+    project.run("up", "-d")
+    assert project.agent()
+    project.run("down")
+    assert project.agent() == 0
+
+
+def test_killed_it_comes_back_and_names_are_answered_again(project):
+    project.write({"web": {}, "db": {}})
+    project.run("up", "-d")
+    before = project.state("web")["pid"]
+    agent = project.agent()
+    os.kill(agent, signal.SIGKILL)
+    eventually(lambda: project.agent() not in (0, agent))
+    eventually(lambda: project.run("exec", "-T", "web", "nslookup", "db", check=False).code == 0)
+    assert project.state("web")["pid"] == before
+
+
+def test_killed_the_next_command_is_served_within_two_seconds(project):
+    project.write({"web": {}, "db": {}})
+    project.run("up", "-d")
+    os.kill(project.agent(), signal.SIGKILL)
+    begun = time.monotonic()
+    project.run("up", "-d")
+    done = project.run("exec", "-T", "web", "nslookup", "db")
+    assert time.monotonic() - begun < 5  # two seconds on a machine that does nothing else
+    assert "Address" in done.out
+
+
+def test_killed_containers_are_restarted_and_written_about_meanwhile(project):
+    project.write({"web": {"restart": "always", "command": ["sh", "-c", "echo hello; sleep 0.3; exit 3"]}})
+    project.run("up", "-d")
+    os.kill(project.agent(), signal.SIGKILL)
+    count = project.state("web").get("restart_count", 0)
+    eventually(lambda: project.state("web").get("restart_count", 0) > count)
+    eventually(lambda: project.run("logs", "--no-log-prefix").out.count("hello") > 1)
+
+
+def test_two_commands_at_once_both_succeed(project):
+    project.write({f"s{number}": {} for number in range(3)})
+    commands = [project.start("up", "-d") for _ in range(3)]
+    outputs = [command.communicate(timeout=60)[0] for command in commands]
+    assert [command.returncode for command in commands] == [0, 0, 0], outputs
+    assert len(project.states()) == 3
+
+
+def test_a_killed_up_is_finished_by_the_next_one(project):
+    slow = {"test": ["CMD", "test", "-e", "/ok"], "interval": "1s", "retries": 1000}
+    project.write(
+        {"web": {"depends_on": {"db": {"condition": "service_healthy"}}}, "db": {"healthcheck": slow}}
+    )
+    command = project.start("up", "-d")
+    eventually(lambda: project.state("db").get("status") == "running")
+    command.kill()
+    command.communicate()
+    assert project.state("web").get("status", "created") == "created"
+    project.run("exec", "-T", "db", "touch", "/ok")
+    project.run("up", "-d")
+    assert project.state("web")["status"] == "running"
+
+
+def test_stop_ends_an_up_that_waits(project):
+    never = {"test": ["CMD", "false"], "interval": "1s", "retries": 1000}
+    project.write(
+        {"web": {"depends_on": {"db": {"condition": "service_healthy"}}}, "db": {"healthcheck": never}}
+    )
+    command = project.start("up", "-d")
+    eventually(lambda: project.state("db").get("status") == "running")
+    project.run("stop", timeout=30)
+    output = command.communicate(timeout=30)[0]
+    assert command.returncode == 1
+    assert "interrupted by `composer stop`" in output
+    assert project.state("db")["status"] == "exited"
+
+
+def test_a_chain_of_health_gates_is_not_held_up_by_the_interval(project):
+    probe = {"test": ["CMD", "true"], "interval": "30s"}
+    services = {f"s{number}": {"healthcheck": probe} for number in range(4)}
+    for number in range(1, 4):
+        services[f"s{number}"]["depends_on"] = {f"s{number - 1}": {"condition": "service_healthy"}}
+    project.write(services)
+    begun = time.monotonic()
+    project.run("up", "-d", "--wait")
+    assert time.monotonic() - begun < 20
+    assert {state["health"] for state in project.states().values()} == {"healthy"}
+
+
+def test_an_unhealthy_dependency_is_named_with_its_last_words(project):
+    probe = {"test": ["CMD-SHELL", "echo no socket yet; exit 1"], "interval": "100ms", "retries": 2}
+    project.write(
+        {"web": {"depends_on": {"db": {"condition": "service_healthy"}}}, "db": {"healthcheck": probe}}
+    )
+    done = project.run("up", "-d", check=False)
+    assert done.code == 1
+    assert f"dependency failed to start: container {project.name}-db-1 is unhealthy" in done.err
+    assert "no socket yet" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_replica_that_stops_is_not_answered_any_more(project):
+    project.write({"web": {"scale": 3}, "client": {}})
+    project.run("up", "-d")
+
+    def addresses():
+        done = project.run("exec", "-T", "client", "nslookup", "-type=a", "web", check=False)
+        return sum(line.startswith("Address") and "127.0.0.11" not in line for line in done.out.splitlines())
+
+    assert addresses() == 3
+    pid = project.state("web", 2)["pid"]
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: project.state("web", 2)["status"] == "exited")
+    assert addresses() == 2
+
+
+def test_anonymous_volumes_survive_a_recreation_and_named_ones_a_down(project):
+    service = {"volumes": ["/anonymous", "named:/named"]}
+    project.write({"web": dict(service)}, volumes={"named": {}})
+    project.run("up", "-d")
+    project.run("exec", "-T", "web", "sh", "-c", "echo 1 >/anonymous/a; echo 2 >/named/b; echo 3 >/c")
+    project.run("up", "-d", "--force-recreate")
+    done = project.run("exec", "-T", "web", "sh", "-c", "cat /anonymous/a /named/b; ls /c", check=False)
+    assert done.out.split() == ["1", "2"]
+    project.run("down")
+    project.run("up", "-d")
+    assert project.run("exec", "-T", "web", "cat", "/named/b").out.strip() == "2"
+
+
+def test_a_plan_says_what_changed_and_changes_nothing(project):
+    project.write({"web": {"environment": {"A": "1"}}})
+    project.run("up", "-d")
+    before = project.state("web")["pid"]
+    project.write({"web": {"environment": {"A": "2"}}})
+    done = project.run("plan", "--detailed-exitcode", check=False)
+    assert done.code == 2
+    assert f"~ recreate container {project.name}-web-1  environment.A changed" in done.out
+    assert project.state("web")["pid"] == before
