@@ -8,8 +8,10 @@ All times are seconds, all sizes bytes, all ids 64 hex digits.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+from composer.frozen import frozen
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -42,7 +44,7 @@ DEFAULT_CAPABILITIES = (
 MountType: TypeAlias = Literal["bind", "volume", "tmpfs", "image", "content"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rlimit:
     """One resource limit, see setrlimit(2). `name` is lower case without RLIMIT_, such as `nofile`."""
 
@@ -51,7 +53,7 @@ class Rlimit:
     hard: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Process:
     """What runs in a container, for its init as for an exec.
 
@@ -84,7 +86,7 @@ class Process:
     oom_score_adj: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Mount:
     """One mount below the container's root.
 
@@ -126,7 +128,7 @@ class Mount:
     path: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Device:
     """A host device node given to a container; `permissions` is a subset of `rwm`."""
 
@@ -135,7 +137,7 @@ class Device:
     permissions: str = "rwm"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ThrottleDevice:
     """A limit for one block device (a path such as /dev/sda); rate is bytes or operations per second."""
 
@@ -143,7 +145,7 @@ class ThrottleDevice:
     rate: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Resources:
     """Limits for the container's cgroup. None or 0 means: not limited.
 
@@ -194,7 +196,7 @@ class Resources:
     device_rules: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PortMapping:
     """A published port. `host_port` 0 takes a free one, a `host_port_end` the first free one of a range.
 
@@ -209,7 +211,7 @@ class PortMapping:
     path: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Attachment:
     """How a container joins one network.
 
@@ -240,7 +242,7 @@ class Attachment:
     links: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Healthcheck:
     """A probe, run in the container. `test` starts with CMD or CMD-SHELL."""
 
@@ -252,7 +254,7 @@ class Healthcheck:
     start_interval: float = 5.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RestartPolicy:
     """When a container that ended is started again. `max_retries` 0 means without limit."""
 
@@ -260,7 +262,7 @@ class RestartPolicy:
     max_retries: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LogConfig:
     """`driver` is json-file or none; options are max-size and max-file."""
 
@@ -268,7 +270,7 @@ class LogConfig:
     options: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ContainerConfig:
     """Everything an engine needs to make a container.
 
@@ -357,7 +359,7 @@ class ContainerConfig:
     created: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Endpoint:
     """A container's place on one network, as it is."""
 
@@ -371,7 +373,7 @@ class Endpoint:
     aliases: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PublishedPort:
     """A published port as it is: `host_port` is the real one."""
 
@@ -381,7 +383,7 @@ class PublishedPort:
     protocol: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ContainerState:
     """A container as it is, read from disk and kernel.
 
@@ -424,7 +426,7 @@ class ContainerState:
     ports: tuple[PublishedPort, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IpamPool:
     """One address pool of a network; CIDR strings, empty means: chosen by the engine."""
 
@@ -434,7 +436,7 @@ class IpamPool:
     aux_addresses: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NetworkConfig:
     """A user-defined network. Drivers: bridge, macvlan, ipvlan; `id` is chosen by the caller."""
 
@@ -452,7 +454,7 @@ class NetworkConfig:
     created: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NetworkState:
     """A network as it is: its pools are filled in; `containers` are the ids that hold an address."""
 
@@ -462,7 +464,7 @@ class NetworkState:
     containers: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VolumeConfig:
     """A volume. Driver local; options type, o and device are those of mount(8)."""
 
@@ -475,7 +477,7 @@ class VolumeConfig:
     created: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VolumeState:
     """A volume as it is; `mountpoint` is its directory on the host."""
 
@@ -483,7 +485,7 @@ class VolumeState:
     mountpoint: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EngineEvent:
     """Something an engine noticed: `start`, `die`, `oom`, `restart`, `health_status`, `stop`, `pause`, ..."""
 
@@ -493,7 +495,7 @@ class EngineEvent:
     time: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stats:
     """Counters of one running container at one moment; see cgroups(7).
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, TypeAlias
+
+from composer.frozen import frozen
 
 Kind: TypeAlias = Literal[
     "project",
@@ -30,7 +32,7 @@ Status: TypeAlias = Literal["working", "done", "warning", "error", "info"]
 """`working` starts or advances something; `done`, `warning` and `error` end it; `info` stands alone."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Event:
     """One thing that happened.
 

@@ -8,10 +8,10 @@ out edges that follow from others, and to export.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from composer.errors import SpecError
+from composer.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -27,7 +27,7 @@ SHARED_NAMESPACES = ("network_mode", "ipc", "pid", "uts", "cgroup")
 """Service attributes whose value may be `service:NAME`."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Edge:
     """`service` needs `needs`.
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from composer.build import remote
 from composer.build.patterns import IgnoreRules, read_ignore_file
 from composer.build.tree import DirectoryTree, resolve
 from composer.errors import BuildError, Location
+from composer.frozen import frozen
 
 if TYPE_CHECKING:
     from composer.build.request import BuildRequest
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _TEXT_LIMIT = 16 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Context:
     """What a build starts from.
 

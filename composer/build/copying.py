@@ -15,12 +15,13 @@ from composer.build.selection import Source, select
 from composer.build.tree import LayeredTree, Tree, join
 from composer.build.upper import Owner, UpperDirectory
 from composer.errors import BuildError
+from composer.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Inline:
     """A file given in the Dockerfile itself, expanded."""
 
@@ -28,7 +29,7 @@ class Inline:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fetched:
     """Something from the network, on this machine now.
 
@@ -47,7 +48,7 @@ class Fetched:
     unpack: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CopyStep:
     """A COPY or ADD with everything expanded.
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from composer.build.tree import Tree, resolve
 from composer.build.upper import Owner
 from composer.errors import BuildError
+from composer.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ _ID_MAX = 2**32 - 2
 _ACCOUNT_FILE_LIMIT = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Mode:
     """`--chmod`: octal, symbolic, or nothing.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
@@ -13,13 +12,14 @@ from composer.build import remote
 from composer.build.patterns import IgnoreRules, read_ignore_file
 from composer.build.tree import DirectoryTree, LayeredTree, Tree
 from composer.errors import BuildError, UnsupportedError
+from composer.frozen import frozen
 
 if TYPE_CHECKING:
     from composer.build.builder import Build
     from composer.build.state import Snapshot
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Material:
     """Something to copy from or to build on.
 

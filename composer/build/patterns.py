@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from composer.errors import BuildError
+from composer.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -191,7 +191,7 @@ def _to_regex(tokens: Sequence[Token]) -> str:
     return "".join(parts)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IgnorePattern:
     """One line of an ignore file.
 

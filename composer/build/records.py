@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from composer.frozen import frozen
 from composer.state.database import Database
 from composer.state.files import locked
 
@@ -36,7 +36,7 @@ _MIGRATIONS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Record:
     """A cached step.
 

@@ -10,11 +10,11 @@ import hashlib
 import os
 import re
 import shutil
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from composer.build.patterns import clean
 from composer.errors import BuildError, UnsupportedError
+from composer.frozen import frozen
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse
@@ -27,7 +27,7 @@ _HTTP_GIT = re.compile(r"https?://[^#?]+\.git/?")
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Download:
     """A file that was fetched.
 
@@ -48,7 +48,7 @@ class Download:
     modified: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GitSource:
     """A repository and what to take of it.
 
@@ -195,16 +195,7 @@ def clone(source: GitSource, directory: str, *, keep_git: bool = False) -> tuple
     _git("init", "-q", target)
     _git("-C", target, "remote", "add", "origin", source.url)
     ref = source.ref or "HEAD"
-    try:
-        _git("-C", target, "fetch", "-q", "--depth=1", "--no-tags", "origin", "--", ref)
-    except BuildError:
-        if not _COMMIT.fullmatch(ref):
-            raise
-        # A commit that the server does not hand out by itself is somewhere in its branches.
-        _git("-C", target, "fetch", "-q", "origin", "+refs/heads/*:refs/remotes/origin/*")
-        _git("-C", target, "checkout", "-q", ref, "--")
-    else:
-        _git("-C", target, "checkout", "-q", "FETCH_HEAD", "--")
+    _fetch(target, ref)
     commit = _git("-C", target, "rev-parse", "HEAD").strip()
     if source.checksum and not commit.startswith(source.checksum):
         raise BuildError(f"{source.url}: the commit is {commit}, not {source.checksum}")
@@ -217,6 +208,23 @@ def clone(source: GitSource, directory: str, *, keep_git: bool = False) -> tuple
     if not os.path.isdir(path):
         raise BuildError(f"{source.url} has no directory {source.directory!r}")
     return path, commit
+
+
+def _fetch(target: str, ref: str) -> None:
+    """Check out *ref*: shallow where the server can, else whole; a commit is looked for in all branches."""
+    fetch = ("-C", target, "fetch", "-q", "--no-tags")
+    try:
+        try:
+            _git(*fetch, "--depth=1", "origin", "--", ref)
+        except BuildError:
+            _git(*fetch, "origin", "--", ref)
+    except BuildError:
+        if not _COMMIT.fullmatch(ref):
+            raise
+        _git(*fetch, "origin", "+refs/heads/*:refs/remotes/origin/*")
+        _git("-C", target, "checkout", "-q", ref, "--")
+    else:
+        _git("-C", target, "checkout", "-q", "FETCH_HEAD", "--")
 
 
 def remote_commit(source: GitSource) -> str:

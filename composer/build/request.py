@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
+
+from composer.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SecretSource:
     """Where a build secret comes from: a file on this machine, or a value (of an environment variable)."""
 
@@ -17,7 +19,7 @@ class SecretSource:
     value: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BuildRequest:
     """One build.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from composer.build.dockerfile.heredocs import parse_heredoc
@@ -12,6 +11,7 @@ from composer.build.records import step_key
 from composer.build.selection import Source, select
 from composer.build.tree import Tree, resolve
 from composer.errors import BuildError, UnsupportedError
+from composer.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +25,7 @@ SCRIPT_DIRECTORY = "/dev/pipes"
 """Where a here-document that begins with `#!` is executed from."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PlannedMount:
     """A mount with its absolute target, and what it is taken from."""
 
@@ -36,7 +36,7 @@ class PlannedMount:
     source: Source | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunStep:
     """A RUN with everything expanded.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import platform as machine
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from composer.build.dockerfile.words import Expansion, expand
+from composer.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -58,7 +58,7 @@ def platform_arguments(target: str, build: str, stage: str = "") -> dict[str, st
     return result
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GlobalArguments:
     """ARGs before the first FROM, evaluated.
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from composer.build.patterns import IgnoreRules, clean, compile_ignore_pattern, glob_match
 from composer.build.tree import Tree, join, resolve
 from composer.errors import BuildError
+from composer.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entry:
     """One file, directory, link or device to copy.
 
@@ -30,7 +30,7 @@ class Entry:
     found: os.stat_result
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Source:
     """One source after patterns and links.
 

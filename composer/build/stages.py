@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from composer.build.dockerfile.instructions import Copy, Run, Stage
@@ -10,6 +9,7 @@ from composer.build.dockerfile.mounts import mount_origin
 from composer.build.dockerfile.words import expand
 from composer.build.scope import GlobalArguments
 from composer.errors import BuildError
+from composer.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from composer.build.dockerfile.parser import Dockerfile
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Origin:
     """What a name in FROM, `--from` or `from=` stands for.
 

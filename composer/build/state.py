@@ -6,13 +6,14 @@ The instructions that only change the configuration are carried out here; they a
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from composer.build.dockerfile import instructions as ins
 from composer.build.patterns import clean
 from composer.build.scope import DEFAULT_PATH, Scope
 from composer.errors import BuildError
+from composer.frozen import frozen
 from composer.images.config import History, ImageConfig, ImageHealthcheck
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ _REALTIME = re.compile(r"RTM(?:IN(?:\+(\d+))?|AX(?:-(\d+))?)")
 _LAST_SIGNAL = 64
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Snapshot:
     """What one stage hands to a stage that is built on it, or copies from it.
 

@@ -12,11 +12,11 @@ import errno
 import os
 import shutil
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from composer.build.tree import LayeredTree, resolve
 from composer.errors import BuildError
+from composer.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ _CHUNK = 1 << 30
 _DROPPED_XATTRS = ("trusted.overlay.", "user.overlay.", "security.selinux")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Owner:
     """Numbers for chown(2)."""
 

@@ -6,7 +6,7 @@ No engine is called here: ids of networks and containers are handed in as `Surro
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from composer import __version__
@@ -31,6 +31,7 @@ from composer.engine import (
     VolumeConfig,
 )
 from composer.errors import ComposerError, NotFoundError, SpecError, UnsupportedError
+from composer.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -43,7 +44,7 @@ KNOWN_LOG_DRIVERS = frozenset({"", "json-file", "local", "none"})
 """Others are kept as json-file, with a warning, so that `logs` always works."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Surroundings:
     """What the attributes of services refer to, as it is on this machine.
 
@@ -66,7 +67,7 @@ class Surroundings:
     anonymous: Collection[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Identity:
     """What sets one container of a service apart from the next.
 

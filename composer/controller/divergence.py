@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from composer.controller import labels
+from composer.frozen import frozen
 from composer.graph import SHARED_NAMESPACES
 from composer.spec.hashes import config_hash, service_config_hash
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from composer.spec.model import Project
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ServiceFacts:
     """What must be read from images and files before a service can be compared.
 
@@ -32,7 +33,7 @@ class ServiceFacts:
     files_hash: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Resources:
     """What exists by key of the file: network ids, real volume names."""
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from composer.frozen import frozen
 from composer.graph import COMPLETED, HEALTHY
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from composer.engine import ContainerState
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Verdict:
     """The end of a wait.
 

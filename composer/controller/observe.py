@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from composer.controller.labels import PROJECT, REPLACE, is_one_off, number_of, service_of
+from composer.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +17,7 @@ ACTIVE = frozenset({"running", "paused", "restarting", "stopping"})
 """Statuses of a container that has, or is about to have, a process."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Observed:
     """What there is.
 

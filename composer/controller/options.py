@@ -6,15 +6,17 @@ They cross the agent's socket as JSON (`composer.values`), hence plain types onl
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 - from_json reads the annotations
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, TypeAlias
+
+from composer.frozen import frozen
 
 Recreate: TypeAlias = Literal["diverged", "force", "never"]
 PullPolicy: TypeAlias = Literal["", "always", "missing", "never"]
 BuildPolicy: TypeAlias = Literal["missing", "always", "never"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UpOptions:
     """For `up`, `create`, `scale` and `plan`.
 
@@ -63,7 +65,7 @@ class UpOptions:
     gate_for: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DownOptions:
     """For `down`.
 
@@ -84,7 +86,7 @@ class DownOptions:
     parallel: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SelectOptions:
     """For `start`, `stop`, `restart`, `kill`, `rm`, `pause` and `unpause`.
 
@@ -113,7 +115,7 @@ class SelectOptions:
     parallel: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunOptions:
     """For `run`: one container for one command.
 

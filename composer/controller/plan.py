@@ -7,9 +7,9 @@ compare them. An operation refers to a container that exists by its id, and to o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
+from composer.frozen import frozen
 from composer.values import to_json
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ Sign: TypeAlias = Literal["+", "-", "~", ">", "."]
 """`+` makes, `-` removes, `~` replaces, `>` changes what runs, `.` only waits."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Operation:
     """One step.
 
@@ -46,7 +46,7 @@ class Operation:
         return f"{self.verb} {self.kind} {self.name}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class PullImage(Operation):
     """Download an image; `optional`: a failure is made good by building."""
 
@@ -56,7 +56,7 @@ class PullImage(Operation):
     optional: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class BuildImage(Operation):
     """Build a service's image."""
 
@@ -65,7 +65,7 @@ class BuildImage(Operation):
     kind = "image"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class CreateNetwork(Operation):
     """Make a network; `network` is its key in the file, `id` is kept when it is made anew."""
 
@@ -76,7 +76,7 @@ class CreateNetwork(Operation):
     id: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class RemoveNetwork(Operation):
     """Remove a network; one that is in use is left with a warning."""
 
@@ -86,7 +86,7 @@ class RemoveNetwork(Operation):
     id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class CreateVolume(Operation):
     """Make a volume; `volume` is its key in the file."""
 
@@ -96,7 +96,7 @@ class CreateVolume(Operation):
     volume: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class RemoveVolume(Operation):
     """Remove a volume with all it holds; one that is in use is left with a warning."""
 
@@ -105,7 +105,7 @@ class RemoveVolume(Operation):
     kind = "volume"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class RemoveImage(Operation):
     """Remove an image; one that is in use is left with a warning."""
 
@@ -114,7 +114,7 @@ class RemoveImage(Operation):
     kind = "image"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class CreateContainer(Operation):
     """Make a container.
 
@@ -133,7 +133,7 @@ class CreateContainer(Operation):
     inherit_volumes: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class StartContainer(Operation):
     """Start a container, then run its post_start hooks."""
 
@@ -141,7 +141,7 @@ class StartContainer(Operation):
     container: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class StopContainer(Operation):
     """Stop a container; `hooks`: run its pre_stop hooks first; `timeout` None: its own grace period."""
 
@@ -151,7 +151,7 @@ class StopContainer(Operation):
     hooks: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class KillContainer(Operation):
     """Send a signal."""
 
@@ -160,7 +160,7 @@ class KillContainer(Operation):
     signal: str = "SIGKILL"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class PauseContainer(Operation):
     """Freeze a container."""
 
@@ -168,7 +168,7 @@ class PauseContainer(Operation):
     container: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class UnpauseContainer(Operation):
     """Thaw a container."""
 
@@ -176,7 +176,7 @@ class UnpauseContainer(Operation):
     container: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class RemoveContainer(Operation):
     """Remove a container; `volumes` takes its anonymous volumes too, `force` kills it first."""
 
@@ -187,7 +187,7 @@ class RemoveContainer(Operation):
     force: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class RenameContainer(Operation):
     """Give a container the name in `name`."""
 
@@ -195,7 +195,7 @@ class RenameContainer(Operation):
     container: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ConnectNetwork(Operation):
     """Join a container to a network of the file that was made anew."""
 
@@ -204,7 +204,7 @@ class ConnectNetwork(Operation):
     network: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class DisconnectNetwork(Operation):
     """Take a container off a network that is about to be removed."""
 
@@ -213,7 +213,7 @@ class DisconnectNetwork(Operation):
     id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class RunHook(Operation):
     """Run a service's pre_start hook number `index` in a container of its own."""
 
@@ -222,7 +222,7 @@ class RunHook(Operation):
     index: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class WaitFor(Operation):
     """Wait until containers of `name` (a service) are as `condition` says.
 
@@ -251,7 +251,7 @@ class WaitFor(Operation):
         return f"wait for service {self.name} {words.get(self.condition, self.condition)}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Plan:
     """Operations in an order in which they could be carried out one by one.
 

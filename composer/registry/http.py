@@ -17,6 +17,7 @@ from urllib.parse import urljoin, urlsplit
 
 from composer import __version__
 from composer.errors import RegistryError
+from composer.frozen import frozen
 from composer.registry.transport import Abort, Endpoint, Pool, TransportError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _HEAD_LIMIT = 1 << 18
 Headers = Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Body:
     """What a request carries; opened again for every attempt.
 

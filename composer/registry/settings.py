@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import os
 import ssl
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from composer.errors import RegistryError
+from composer.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -39,7 +40,7 @@ class Host(NamedTuple):
     mirror_of: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class Settings:
     """Everything that configuration says about registries.
 

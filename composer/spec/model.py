@@ -10,10 +10,11 @@ does not set is None or empty; defaults of the runtime are not filled in here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, TypeAlias
 
 from composer.errors import Location
+from composer.frozen import frozen
 from composer.spec.decode import Bytes, Seconds, build
 from composer.spec.parts import (
     BindOptions,
@@ -58,7 +59,7 @@ Document: TypeAlias = Mapping[str, Any]
 """A canonical JSON document, or a part of it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Service:
     """One service. `command` and `entrypoint` None: the image's; `()`: cleared."""
 
@@ -166,7 +167,7 @@ class Service:
         return 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IpamPool:
     """One address pool; CIDR strings."""
 
@@ -176,7 +177,7 @@ class IpamPool:
     aux_addresses: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ipam:
     """Address management of a network."""
 
@@ -185,7 +186,7 @@ class Ipam:
     options: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Network:
     """A network; `name` is its real name on this machine."""
 
@@ -202,7 +203,7 @@ class Network:
     extensions: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Volume:
     """A named volume; `name` is its real name on this machine."""
 
@@ -214,7 +215,7 @@ class Volume:
     extensions: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FileObject:
     """A config or a secret.
 
@@ -242,7 +243,7 @@ class FileObject:
     extensions: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Model:
     """An AI model; refused before anything starts."""
 
@@ -253,7 +254,7 @@ class Model:
     extensions: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Project:
     """A whole application.
 

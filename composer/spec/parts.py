@@ -6,9 +6,10 @@ See `composer.spec.model` for units and for how they are built.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, TypeAlias
 
+from composer.frozen import frozen
 from composer.spec.decode import Bytes, Mode, Seconds  # noqa: TC001 - decode reads the annotations
 
 Labels: TypeAlias = Mapping[str, str]
@@ -16,7 +17,7 @@ Environment: TypeAlias = Mapping[str, str | None]
 """A None value: the key is not passed (it was inherited from an environment that lacks it)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ulimit:
     """One resource limit; a file's single number sets both."""
 
@@ -24,7 +25,7 @@ class Ulimit:
     hard: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FileReference:
     """How a service or a build uses a config or a secret.
 
@@ -44,7 +45,7 @@ class FileReference:
     mode: Mode | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Build:
     """How the image is made. `context` is an absolute directory or a URL."""
 
@@ -76,7 +77,7 @@ class Build:
     extensions: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WeightDevice:
     """Block I/O weight (10-1000) of one device."""
 
@@ -84,7 +85,7 @@ class WeightDevice:
     weight: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ThrottleDevice:
     """Block I/O limit of one device: bytes or operations per second."""
 
@@ -92,7 +93,7 @@ class ThrottleDevice:
     rate: Bytes = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BlkioConfig:
     """Block I/O limits."""
 
@@ -104,7 +105,7 @@ class BlkioConfig:
     device_write_iops: tuple[ThrottleDevice, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CredentialSpec:
     """Windows only; refused before anything starts."""
 
@@ -113,7 +114,7 @@ class CredentialSpec:
     registry: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Dependency:
     """One edge of `depends_on`.
 
@@ -125,7 +126,7 @@ class Dependency:
     required: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DeviceRequest:
     """A request for accelerators (`gpus`, `deploy.resources.reservations.devices`); count -1 is all."""
 
@@ -136,7 +137,7 @@ class DeviceRequest:
     options: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DiscreteResource:
     """A counted resource of a cluster node; ignored on one machine."""
 
@@ -144,14 +145,14 @@ class DiscreteResource:
     value: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GenericResource:
     """See `DiscreteResource`."""
 
     discrete_resource_spec: DiscreteResource = field(default_factory=DiscreteResource)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Resource:
     """`limits` or `reservations`; None means: not given."""
 
@@ -162,7 +163,7 @@ class Resource:
     generic_resources: tuple[GenericResource, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Resources:
     """Limits override the service-level fields of the same meaning."""
 
@@ -170,7 +171,7 @@ class Resources:
     reservations: Resource | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DeployRestartPolicy:
     """Wins over `Service.restart`. `condition` is none, on-failure or any (the default)."""
 
@@ -180,7 +181,7 @@ class DeployRestartPolicy:
     window: Seconds | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UpdateConfig:
     """Rolling update of a cluster; `order` is start-first or stop-first."""
 
@@ -192,14 +193,14 @@ class UpdateConfig:
     order: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PlacementPreference:
     """Spread over the values of a node label."""
 
     spread: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Placement:
     """Where a cluster may put containers."""
 
@@ -208,7 +209,7 @@ class Placement:
     max_replicas_per_node: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Deploy:
     """The deployment section; replicas, resources and restart_policy mean something on one machine."""
 
@@ -223,7 +224,7 @@ class Deploy:
     endpoint_mode: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Hook:
     """A command run in (post_start, pre_stop) or before (pre_start, with `image`) a container."""
 
@@ -236,7 +237,7 @@ class Hook:
     per_replica: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WatchRule:
     """What `composer watch` does when something under `path` (absolute) changes.
 
@@ -252,14 +253,14 @@ class WatchRule:
     initial_sync: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Develop:
     """Rules for `composer watch`."""
 
     watch: tuple[WatchRule, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DeviceMapping:
     """A host device given to the container; `permissions` is a subset of `rwm`."""
 
@@ -268,7 +269,7 @@ class DeviceMapping:
     permissions: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EnvFile:
     """An env file that was folded into `environment`; kept with --no-env-resolution only."""
 
@@ -277,7 +278,7 @@ class EnvFile:
     format: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Healthcheck:
     """A probe. Unset fields (None, empty `test`) fall back to the image's, then to the engine's."""
 
@@ -290,7 +291,7 @@ class Healthcheck:
     disable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Logging:
     """Log driver and its options."""
 
@@ -298,7 +299,7 @@ class Logging:
     options: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ServiceModel:
     """How a service uses a model; empty variables have their default names."""
 
@@ -306,7 +307,7 @@ class ServiceModel:
     model_var: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ServiceNetwork:
     """How a service joins a network. Highest `priority` is the main one, highest `gw_priority` routes."""
 
@@ -321,7 +322,7 @@ class ServiceNetwork:
     interface_name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Port:
     """A published port. `published` is text: empty (any free port), `8080`, or a range `8000-8010`."""
 
@@ -334,7 +335,7 @@ class Port:
     app_protocol: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Provider:
     """An external program that stands for the service; refused before anything starts."""
 
@@ -342,7 +343,7 @@ class Provider:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BindOptions:
     """Options of a bind mount; no options mean the same as all defaults.
 
@@ -355,7 +356,7 @@ class BindOptions:
     recursive: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VolumeOptions:
     """Options of a volume mount."""
 
@@ -364,7 +365,7 @@ class VolumeOptions:
     subpath: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TmpfsOptions:
     """Options of a tmpfs mount; a size of 0 is unlimited, `mode` are permission bits."""
 
@@ -372,14 +373,14 @@ class TmpfsOptions:
     mode: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ImageOptions:
     """Options of an image mount."""
 
     subpath: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Mount:
     """An entry of `volumes`.
 

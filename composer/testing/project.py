@@ -7,9 +7,10 @@ import os
 import secrets
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+
+from composer.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _LOG_LINES = "200"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Result:
     """What a command did: its exit code and what it printed."""
 

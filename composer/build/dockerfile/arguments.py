@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 
 from composer.errors import BuildError
+from composer.frozen import frozen
 
 _BLANKS = re.compile(r"[ \t\v\f\r]+")
 
@@ -16,7 +16,7 @@ _WORDS = ("expose", "from")
 _ONE = ("maintainer", "stopsignal", "user", "workdir")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Arguments:
     """The arguments of one instruction.
 

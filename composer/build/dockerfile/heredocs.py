@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from composer.build.dockerfile.words import WordError, expand
+from composer.frozen import frozen
 
 if TYPE_CHECKING:
     from composer.build.dockerfile.arguments import Arguments
@@ -16,7 +16,7 @@ _OPENING = re.compile(r"\d*<<-?")
 _LEADING_TABS = re.compile(r"^\t+", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Heredoc:
     """One here-document.
 

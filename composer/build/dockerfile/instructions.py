@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
+
+from composer.frozen import frozen
 
 if TYPE_CHECKING:
     from composer.build.dockerfile.heredocs import Heredoc
     from composer.build.dockerfile.lexer import Node
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class From:
     """`FROM [--platform=P] base [AS name]`; `name` is lower case, `shown_name` as written."""
 
@@ -21,7 +22,7 @@ class From:
     platform: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Arg:
     """`ARG name[=default] ...`; a default of None means: none."""
 
@@ -29,7 +30,7 @@ class Arg:
     items: tuple[tuple[str, str | None], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Env:
     """`ENV name=value ...`, quotes still in place."""
 
@@ -37,7 +38,7 @@ class Env:
     pairs: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Label:
     """`LABEL name=value ...`, quotes still in place."""
 
@@ -45,7 +46,7 @@ class Label:
     pairs: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Run:
     """`RUN`: the words of a JSON array, or one string for the shell (`json` tells), with its options."""
 
@@ -59,7 +60,7 @@ class Run:
     devices: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Copy:
     """`COPY` or (`add`) `ADD`.
 
@@ -96,7 +97,7 @@ class Copy:
     unpack: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cmd:
     """`CMD`: an argument vector (`json`), or one string for the shell."""
 
@@ -105,7 +106,7 @@ class Cmd:
     json: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entrypoint:
     """`ENTRYPOINT`: an argument vector (`json`), or one string for the shell."""
 
@@ -114,7 +115,7 @@ class Entrypoint:
     json: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Shell:
     """`SHELL`, what shell forms are given to."""
 
@@ -122,7 +123,7 @@ class Shell:
     command: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Healthcheck:
     """`HEALTHCHECK`: `test` as the image config has it; times in nanoseconds, 0 means the default."""
 
@@ -135,7 +136,7 @@ class Healthcheck:
     retries: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Expose:
     """`EXPOSE`: words; each may expand to several ports."""
 
@@ -143,7 +144,7 @@ class Expose:
     ports: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Volume:
     """`VOLUME`: paths."""
 
@@ -151,7 +152,7 @@ class Volume:
     paths: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class User:
     """`USER name[:group]`."""
 
@@ -159,7 +160,7 @@ class User:
     user: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Workdir:
     """`WORKDIR path`."""
 
@@ -167,7 +168,7 @@ class Workdir:
     path: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StopSignal:
     """`STOPSIGNAL signal`."""
 
@@ -175,7 +176,7 @@ class StopSignal:
     signal: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Maintainer:
     """`MAINTAINER name`, deprecated."""
 
@@ -183,7 +184,7 @@ class Maintainer:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Onbuild:
     """`ONBUILD instruction`; `expression` is what the image config keeps, here-documents included."""
 
@@ -212,7 +213,7 @@ Instruction: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stage:
     """A FROM and what follows it.
 

@@ -7,12 +7,13 @@ from 1 and are kept for every instruction, because errors and checks point at th
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from composer.build.dockerfile.arguments import Arguments, split_arguments, split_flags
 from composer.build.dockerfile.heredocs import Heredoc, find_heredocs, takes_heredocs
 from composer.errors import BuildError, Location
+from composer.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,7 @@ _DIRECTIVE = re.compile(r"^\s*#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*$")
 _DIRECTIVES = ("syntax", "escape", "check")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Node:
     """One instruction as written.
 
@@ -59,7 +60,7 @@ class Node:
         return self.keyword.lower()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Source:
     """A whole file as written.
 

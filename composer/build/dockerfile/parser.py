@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from composer.build.dockerfile import instructions as ins
@@ -13,6 +13,7 @@ from composer.build.dockerfile.heredocs import parse_heredoc
 from composer.build.dockerfile.lexer import Node, Source, node_from_line, read
 from composer.build.dockerfile.mounts import check_mount
 from composer.errors import BuildError, Location
+from composer.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,7 +23,7 @@ _MILLISECOND = 1_000_000
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Dockerfile:
     """A parsed file.
 

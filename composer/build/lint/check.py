@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from composer.build.dockerfile.instructions import Env, Label, Maintainer, Stage
@@ -14,6 +13,7 @@ from composer.build.lint.stage import StageChecker
 from composer.build.patterns import IgnoreRules
 from composer.build.scope import GlobalArguments, evaluate_globals, host_platform, platform_arguments
 from composer.errors import BuildError, ImageError
+from composer.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _MARK = "\x00target\x00"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LintResult:
     """What was found.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from composer.errors import BuildError
+from composer.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,7 +16,7 @@ EXPERIMENTAL = frozenset({"InvalidDefinitionDescription"})
 _COMMENT = re.compile(r"check\s*=\s*(\S+)")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LintWarning:
     """One finding; `line` is where the instruction begins."""
 
@@ -24,7 +25,7 @@ class LintWarning:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CheckOptions:
     """The value of a `check` directive.
 

@@ -8,8 +8,9 @@ hundred instructions, of which a call executes about ten.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from composer.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,7 +46,7 @@ Instruction: TypeAlias = tuple[int, int, int, int]
 """Code, jump if true, jump if false, constant: struct sock_filter."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Compare:
     """A comparison of a 64-bit argument; for `masked_eq`, `value` is the mask and `other` the result."""
 
@@ -55,7 +56,7 @@ class Compare:
     other: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rule:
     """What to return when all comparisons hold."""
 
@@ -67,7 +68,7 @@ Outcome: TypeAlias = tuple[Rule, ...]
 """Rules tried in order; the filter's default follows when none holds."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Table:
     """The outcomes of one architecture, by call number. `x32` marks x86_64, whose x32 calls carry a bit."""
 
