@@ -232,7 +232,10 @@ def mask(root: int, masked: list[str], null: int) -> None:
                         | c.MOUNT_ATTR_NOEXEC,
                     }
                 )
-            cover = sys_.open_tree(empty, "", c.OPEN_TREE_CLONE | c.AT_EMPTY_PATH)
+                # The first goes in itself: before Linux 6.15 only an attached mount can be cloned.
+                cover = os.dup(empty)
+            else:
+                cover = sys_.open_tree(empty, "", c.OPEN_TREE_CLONE | c.AT_EMPTY_PATH)
         else:
             cover = sys_.open_tree(null, "", c.OPEN_TREE_CLONE | c.AT_EMPTY_PATH)
         sys_.move_mount(cover, at)
