@@ -52,7 +52,6 @@ def main(path: str, control: socket.socket, output: int) -> NoReturn:
 def _run(launch: dict[str, Any], control: socket.socket, output: int) -> int:
     cgroup = open_cgroup(launch["cgroup"]["path"])
     network = launch["network"]
-    netlink = None
     try:
         if network["namespace"]:
             runner.join(network["namespace"], c.CLONE_NEWNET)
@@ -73,9 +72,6 @@ def _run(launch: dict[str, Any], control: socket.socket, output: int) -> int:
             cgroup.remove()
         except OSError:
             pass  # it was never made, or is removed by the next look for leftovers
-        if netlink is not None:
-            for setup in network["setups"]:
-                endpoint.remove_endpoint(setup, netlink)
 
 
 def _wait(running: runner.Running, control: socket.socket, cgroup: Any) -> int:
