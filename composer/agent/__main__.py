@@ -7,11 +7,22 @@ import json
 import os
 import socket
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from composer.agent.sockets import LOCK, listen
 from composer.state.paths import Paths
+
+
+_NEEDED = (
+    "anyio._backends._asyncio",  # anyio.run() would import it when everybody waits
+    "composer.agent.server",
+    "composer.controller.controller",
+    "composer.images.store",
+    "composer.namespaces.names",
+    "composer.spec.model",
+)
 
 
 def main() -> int:
@@ -78,11 +89,8 @@ def _detach(keep: int) -> None:
 
 def _import_what_every_agent_needs() -> None:
     """While the command still reads its files."""
-    import composer.agent.server
-    import composer.controller.controller
-    import composer.images.store
-    import composer.namespaces.names
-    import composer.spec.model  # noqa: F401
+    for name in _NEEDED:
+        import_module(name)
 
 
 def _read_line(connection: socket.socket) -> dict[str, Any]:
