@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -102,8 +102,6 @@ class NamespaceEngine:
         self._supervisor.forget(container_id)
         state = self.store.state(container_id)
         if state.status in ("running", "paused", "restarting", "stopping"):
-            if state.status == "restarting":
-                raise ConflictError(f"container {state.name} is about to be restarted by its policy")
             return state
         await self._settled(container_id)
         return await starting.start(self, state.config)
@@ -232,14 +230,27 @@ class NamespaceEngine:
     async def disconnect(self, container_id: str, network: str) -> None:
         """See `Engine.disconnect`."""
         config = self.store.config(container_id)
+        kept = tuple(entry for entry in config.attachments if entry.network != network)
+        config = replace(config, attachments=kept)
         if self.store.state(container_id).status in ACTIVE:
             await self.link(container_id).request("disconnect", network=network)
         self.network_manager.release(container_id, network)
-        kept = tuple(entry for entry in config.attachments if entry.network != network)
-        self._write_config(replace(config, attachments=kept))
+        if self.store.state(container_id).status in ACTIVE:
+            setups = [setup.to_dict() for setup in self.network_manager.reserve(config)]
+            await self.link(container_id).request("gateways", setups=setups)
+        self._write_config(config)
 
     def _write_config(self, config: ContainerConfig) -> None:
         write_json(self.paths.container(config.id) / "config.json", to_json(config), mode=0o600)
+
+    def repair_networks(self) -> None:
+        """Networks that a reboot took are made again; ports of what ended unobserved are unpublished."""
+        live = []
+        for container in self.network_manager.publishers():
+            with suppress(NotFoundError):
+                if self.store.state(container).status in ACTIVE:
+                    live.append(container)
+        self.network_manager.reconcile(live)
 
     async def networks(self, project: str | None = None) -> Sequence[NetworkState]:
         """See `Engine.networks`."""
@@ -461,6 +472,7 @@ async def open_engine(
         async with anyio.create_task_group() as tasks:
             engine = NamespaceEngine(paths, tasks, respawn, cgroup_root)
             engine.zygote.start()
+            engine.repair_networks()
             try:
                 yield engine
             finally:

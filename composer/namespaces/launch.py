@@ -113,7 +113,7 @@ def compile_launch(
         "name": config.name,
         "directory": str(directory),
         "run": str(run),
-        "mountpoint": str(run / "rootfs"),
+        "mountpoint": str(paths.run / "rootfs"),
         "layers": list(config.layers) or [str(paths.root / "empty")],
         "upper": str(directory / "upper"),
         "work": str(directory / "work"),

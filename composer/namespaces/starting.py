@@ -90,10 +90,10 @@ async def start(
         launch["log"] = log_part(config)
         launch["respawn"] = [*engine.respawn, config.project] if engine.respawn else []
         write_files(engine, config, setups)
-        path = engine.store.prepare_run(config.id, launch)
+        engine.store.prepare_run(config.id)
         network.publish(config.id, bound.ports, setups, config.name)
         try:
-            return await _fork(engine, config, path, bound.fds())
+            return await _fork(engine, config, launch, bound.fds())
         except BaseException:
             network.unpublish(config.id)
             raise
@@ -102,11 +102,11 @@ async def start(
 
 
 async def _fork(
-    engine: NamespaceEngine, config: ContainerConfig, path: str, held: Sequence[int]
+    engine: NamespaceEngine, config: ContainerConfig, launch: dict[str, Any], held: Sequence[int]
 ) -> ContainerState:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
-        engine.zygote.fork("shim", path, [theirs.fileno(), *held])
+        engine.zygote.fork("shim", launch, [theirs.fileno(), *held])
     finally:
         theirs.close()
     link = engine.add_link(config.id, ours)

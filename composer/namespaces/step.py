@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 
-def main(path: str, control: socket.socket, output: int) -> NoReturn:
-    """Run the step of the launch document *path*; never returns.
+def main(document: bytes, control: socket.socket, output: int) -> NoReturn:
+    """Run the step of a launch document; never returns.
 
     One message on *control*: `{"exit": code}` or `{"failed": {...}}`. When the other side closes it,
     everything in the step is killed.
@@ -36,8 +36,7 @@ def main(path: str, control: socket.socket, output: int) -> NoReturn:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        with open(path, "rb") as file:
-            launch = json.loads(file.read())
+        launch = json.loads(document)
         process = launch["process"]
         process["program"] = base64.b64decode(process["program"])
         answer: dict[str, Any] = {"exit": _run(launch, control, output)}

@@ -71,10 +71,10 @@ class NamespaceStep:
         Raises:
             EngineError: The command could not be started.
         """
-        path = self._engine.store.prepare_run(self._config.id, self._launch)
+        self._engine.store.prepare_run(self._config.id)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            self._engine.zygote.fork("step", path, [theirs.fileno(), output])
+            self._engine.zygote.fork("step", self._launch, [theirs.fileno(), output])
         finally:
             theirs.close()
         ours.setblocking(False)

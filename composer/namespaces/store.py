@@ -2,13 +2,13 @@
 
 root/containers/ID/   config.json upper/ work/ content/ hosts hostname resolv.conf container.log state.json
 root/names/NAME       a link to ID: a name is taken by making it
-run/containers/ID/    state.json shim.sock launch.json rootfs/      gone after a reboot
+run/containers/ID/    state.json shim.sock    gone after a reboot
+    run/rootfs/           where every container attaches its root, each in its own mount namespace
 """
 
 from __future__ import annotations
 
 import base64
-import json
 import os
 import re
 import shutil
@@ -44,6 +44,7 @@ class ContainerStore:
         for folder in (paths.root / "containers", paths.root / "names", paths.run / "containers"):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         (paths.root / "empty").mkdir(exist_ok=True)
+        (paths.run / "rootfs").mkdir(exist_ok=True, mode=0o700)
 
     def create(self, config: ContainerConfig) -> None:
         """Take the name and make the directory.
@@ -210,16 +211,9 @@ class ContainerStore:
         if run.is_dir():
             write_json(run / "state.json", values)
 
-    def prepare_run(self, container_id: str, launch: dict[str, Any]) -> str:
-        """Make the run directory and write the launch document; returns its path."""
-        run = self._paths.container_run(container_id)
-        run.mkdir(mode=0o700, exist_ok=True)
-        (run / "rootfs").mkdir(mode=0o700, exist_ok=True)
-        path = str(run / "launch.json")
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(json.dumps(launch, separators=(",", ":")).encode())
-        return path
+    def prepare_run(self, container_id: str) -> None:
+        """Make the run directory."""
+        self._paths.container_run(container_id).mkdir(mode=0o700, exist_ok=True)
 
     def remove(self, container_id: str, name: str) -> None:
         """Remove the directories and give the name back. May take long when much was written."""

@@ -1,7 +1,7 @@
 """The process that forks shims: single-threaded, few modules, a child of whoever opened the engine.
 
 It runs `python -I -S` from a read-only mount of the interpreter (CVE-2019-5736), imports all that a shim will
-need, and then answers one kind of message: a launch document's path and descriptors. It ends when its socket
+need, and then answers one kind of message: a launch document and descriptors. It ends when its socket
 does; shims live on.
 """
 
@@ -19,6 +19,7 @@ from composer.namespaces.sandbox import child
 from composer.namespaces.shim import main as shim
 from composer.namespaces.shim.runner import socket_receive
 from composer.namespaces.step import main as step_main
+from composer.namespaces.zygote_protocol import MESSAGE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _preloaded = (child, constants, v1, v2)
 
 
 def serve(sock: socket.socket) -> NoReturn:
-    """Fork a shim for each message: `shim PATH` with [control, held ports...], or `step PATH` with two."""
+    """Fork for each message: `shim DOCUMENT` with [control, held ports...], `step DOCUMENT` with two."""
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -38,7 +39,7 @@ def serve(sock: socket.socket) -> NoReturn:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     while True:
         try:
-            data, fds, _, _ = socket_receive(sock)
+            data, fds, _, _ = socket_receive(sock, MESSAGE)
         except ConnectionResetError:
             os._exit(0)
         if not data:
@@ -53,11 +54,11 @@ def serve(sock: socket.socket) -> NoReturn:
 
 def _become(data: bytes, fds: list[int]) -> NoReturn:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    kind, _, path = data.decode().partition(" ")
+    kind, _, document = data.partition(b" ")
     control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=fds[0])
-    if kind == "step":
-        step_main(path, control, fds[1])
-    shim.main(path, control, fds[1:])
+    if kind == b"step":
+        step_main(document, control, fds[1])
+    shim.main(document, control, fds[1:])
 
 
 def main() -> NoReturn:

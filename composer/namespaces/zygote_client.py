@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import composer
 from composer.errors import EngineError, UnsupportedError
 from composer.namespaces.kernel import constants as c
 from composer.namespaces.kernel import syscalls as sys_
+from composer.namespaces.zygote_protocol import MESSAGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_SNDBUFFORCE = 32
 _CODE = "import sys; sys.path.insert(0, sys.argv[1]); from composer.namespaces.zygote import main; main()"
 
 
@@ -56,6 +59,7 @@ class Zygote:
             theirs.close()
             if interpreter >= 0:
                 os.close(interpreter)
+        ours.setsockopt(socket.SOL_SOCKET, _SNDBUFFORCE, 4 * MESSAGE)
         self._sock = ours
 
     @property
@@ -63,13 +67,18 @@ class Zygote:
         """Its process id, 0 when there is none."""
         return self._process.pid if self._process else 0
 
-    def fork(self, kind: str, path: str, fds: Sequence[int]) -> None:
-        """Fork a `shim` or `step` for the launch document *path*, handing over *fds*.
+    def fork(self, kind: str, launch: dict[str, Any], fds: Sequence[int]) -> None:
+        """Fork a `shim` or `step` for a launch document, handing over *fds*.
 
         Raises:
             EngineError: It cannot be reached, even after it was started anew.
         """
-        message = f"{kind} {path}".encode()
+        message = f"{kind} {json.dumps(launch, separators=(',', ':'))}".encode()
+        if len(message) > MESSAGE:
+            raise EngineError(
+                f"the configuration of container {launch['name']} is too large: {len(message)} bytes",
+                hint="put large values into files and mount them",
+            )
         for attempt in (1, 2):
             try:
                 if self._sock is None:

@@ -228,6 +228,15 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
     _check(_syscall(_long(c.NR_CAPSET), header, data), "capset")
 
 
+def capget() -> int:
+    """The permitted capability set of this thread."""
+    header = struct.pack("Ii", c.CAPABILITY_VERSION_3, 0)
+    data = ctypes.create_string_buffer(24)
+    _check(_syscall(_long(c.NR_CAPGET), header, data), "capget")
+    fields = struct.unpack("6I", data.raw)
+    return int(fields[1] | fields[4] << 32)
+
+
 def seccomp_load(program: bytes) -> None:
     """Install a filter, an array of struct sock_filter; see seccomp(2)."""
     buffer = ctypes.create_string_buffer(program, len(program))

@@ -104,13 +104,10 @@ def become(identity: userdb.Identity, process: dict[str, Any], last_capability: 
         KernelError: The kernel refused.
     """
     wanted = process["capabilities"]
-    held = 0
+    held = sys_.capget()
     for number in range(last_capability + 1):
-        bit = 1 << number
-        if sys_.prctl(c.PR_CAPBSET_READ, number):
-            held |= bit
-            if not wanted & bit:
-                sys_.prctl(c.PR_CAPBSET_DROP, number)
+        if held >> number & 1 and not wanted >> number & 1:
+            sys_.prctl(c.PR_CAPBSET_DROP, number)
     wanted &= held
     entered = _enter(cwd, final=identity.uid == 0)
     sys_.prctl(c.PR_SET_KEEPCAPS, 1)

@@ -128,6 +128,8 @@ class Client:
             container.connect(request["setup"], request["endpoint"])
         elif op == "disconnect":
             container.disconnect(request["network"])
+        elif op == "gateways":
+            container.set_gateways(request["setups"])
         elif op == "bye":
             self.agent = False
             self._shim.dismiss()

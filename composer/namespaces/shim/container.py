@@ -225,13 +225,15 @@ class Container:
             if self._netlink is not None:
                 endpoint.remove_endpoint(setup, self._netlink)
             self.setups.remove(setup)
-        if gone and self.setups:
-            with suppress(OSError):  # the remaining networks give none, or it is in force already
-                endpoint.set_gateways(self.setups)
         self.state.update(
             endpoints=[entry for entry in self.state["endpoints"] if entry["network"] != network]
         )
         self._tell("disconnect")
+
+    def set_gateways(self, setups: list[dict[str, Any]]) -> None:
+        """The default routes that are due after a network was joined or left."""
+        if self._netlink is not None:
+            endpoint.set_gateways(setups)
 
     def _ended(self) -> None:
         init = self.init

@@ -137,17 +137,18 @@ class Shim:
             os._exit(127)
 
 
-def main(path: str, control: socket.socket, held: list[int]) -> NoReturn:
-    """Run the shim of the launch document *path*; never returns."""
+def main(document: bytes, control: socket.socket, held: list[int]) -> NoReturn:
+    """Run the shim of a launch document; never returns."""
     code = 1
+    run = "/nonexistent"
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         sys_.prctl(c.PR_SET_NAME, ctypes.addressof(_NAME))
-        with open(path, "rb") as file:
-            launch = json.loads(file.read())
+        launch = json.loads(document)
+        run = launch["run"]
         process = launch["process"]
         process["program"] = base64.b64decode(process["program"])
         launch["state"]["shim"] = {
@@ -161,17 +162,17 @@ def main(path: str, control: socket.socket, held: list[int]) -> NoReturn:
     except BaseException as error:  # noqa: BLE001 - the only ways out are the control connection and the log
         with suppress(OSError):
             control.send(json.dumps({"failed": describe(error)}).encode())
-        _record(path, error)
+        _record(run, error)
     finally:
         os._exit(code)
 
 
-def _record(path: str, error: BaseException) -> None:
-    """Leave a trace beside the launch document: a fault of the shim is ours to explain."""
+def _record(run: str, error: BaseException) -> None:
+    """Leave a trace in the run directory: a fault of the shim is ours to explain."""
     import traceback
 
     try:
-        with open(f"{os.path.dirname(path)}/shim.error", "w", encoding="utf-8") as file:
+        with open(f"{run}/shim.error", "w", encoding="utf-8") as file:
             traceback.print_exception(error, file=file)
     except OSError:
         return
