@@ -344,6 +344,10 @@ class NetworkManager:
             self._change(writer, firewall.unpublish(self._table, before))
         forget_flows({item.host_port for item in before if item.protocol == "udp"})
 
+    def publishers(self) -> Collection[str]:
+        """Ids of the containers whose ports are published."""
+        return records.publishers(self._database.connection())
+
     def _holder(self, protocol: str, port: int) -> str:
         _, name = records.publisher(self._database.connection(), protocol, port)
         return f"container {name}" if name else ports.process_with(protocol, port)
