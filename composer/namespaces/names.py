@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import anyio
 
@@ -28,6 +28,14 @@ if TYPE_CHECKING:
 RUNNING = frozenset({"running", "paused", "stopping"})
 
 
+_Run: TypeAlias = tuple[float, tuple[str, ...]]
+"""Start time and networks: what a registration depends on."""
+
+
+def _run(state: ContainerState) -> _Run:
+    return state.started_at, tuple(endpoint.network for endpoint in state.endpoints)
+
+
 class NameService:
     """Keeps one resolver and one relay for a project. Make it with `serve_names`."""
 
@@ -35,9 +43,9 @@ class NameService:
         self._engine = engine
         self._resolver = resolver
         self._relay = relay
-        self._runs: dict[str, float] = {}
-        """Start time of the run for which a container is registered."""
-        self._names: frozenset[tuple[str, str, float]] = frozenset()
+        self._runs: dict[str, _Run] = {}
+        """The run for which a container is registered."""
+        self._names: frozenset[tuple[str, str, _Run]] = frozenset()
         self._changed = anyio.Event()
         self._states: tuple[ContainerState, ...] = ()
 
@@ -45,7 +53,7 @@ class NameService:
         """Take over the present states of the project's containers; returns at once."""
         self._states = tuple(states)
         running = [state for state in self._states if state.status in RUNNING]
-        names = frozenset((state.id, state.name, state.started_at) for state in running)
+        names = frozenset((state.id, state.name, _run(state)) for state in running)
         if names != self._names:
             # What has ended must not be answered any more, so this does not wait for the task below.
             self._names = names
@@ -63,7 +71,7 @@ class NameService:
                 self._relay.remove(container)
                 del self._runs[container]
             for state in running.values():
-                if self._runs.get(state.id) != state.started_at:
+                if self._runs.get(state.id) != _run(state):
                     await self._register(state)
             await changed.wait()
 
@@ -73,13 +81,13 @@ class NameService:
             ports = await self._engine.port_sockets(state.id)
         except ComposerError:
             return  # it has ended meanwhile; the next event says so
-        self._runs[state.id] = state.started_at
+        self._runs[state.id] = _run(state)
         config = state.config
         if sockets is not None:
             internal = {
                 network.config.id for network in await self._engine.networks() if network.config.internal
             }
-            networks = [item.network for item in config.attachments]
+            networks = [endpoint.network for endpoint in state.endpoints]
             self._resolver.add(
                 state.id,
                 *sockets,
