@@ -68,7 +68,7 @@ class UnifiedCgroup(Cgroup):
         warnings = write_all(
             dict.fromkeys(("cpu", "cpuset", "io", "memory", "pids"), self._directory), writes
         )
-        if devices is not None:
+        if devices is not None and device_rules.ALL not in devices:
             try:
                 device_rules.attach(self._directory, devices)
             except KernelError as error:
