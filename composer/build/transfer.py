@@ -1,10 +1,9 @@
-"""Cache import and export between stores: a directory with records and the archives of their layers.
+"""Cache import and export: records with the archives of their layers, in a directory or at a registry.
 
-    records.json            the records, each with its chain of diff IDs
-    layers/<diff id hex>    the layer's tar, uncompressed
+    type=local,dest=DIR / src=DIR       records.json, and layers/<diff id hex>: plain tars
+    type=registry,ref=NAME (or NAME)    an artifact: its configuration is records.json, its layers gzip tars
 
-Foreign cache formats need their makers' key recipes and are refused by name. An image name in `cache_from`
-is accepted and does nothing when the image is not here: its layers are found through records only.
+Only our own records are understood: foreign ones need their makers' key recipes, and are refused by name.
 """
 
 from __future__ import annotations
@@ -15,123 +14,173 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from composer.build.options import split_fields
-from composer.errors import BuildError, ComposerError, UnsupportedError
-from composer.images.apply import layer_chunks
+from composer.errors import BuildError, ComposerError, NotFoundError, RegistryError, UnsupportedError
 from composer.images.layers import chain_id
 from composer.state.files import write_atomic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from composer.build.progress import Progress
     from composer.build.records import Records
     from composer.images.layers import Layer
     from composer.images.store import Store
 
-_FORMAT = 1
-
-
-def _directory(text: str, key: str) -> str:
-    fields = dict(split_fields(text))
-    kind = fields.get("type")
-    if kind != "local":
-        raise UnsupportedError(
-            f"cache {text!r}: only type=local is supported", hint=f"write type=local,{key}=DIRECTORY"
-        )
-    path = fields.get(key) or ""
-    if not path:
-        raise BuildError(f"cache {text!r} lacks {key}=DIRECTORY")
-    return os.path.abspath(path)
+FORMAT = 1
+_IGNORED = ("inline", "gha", "s3", "azblob")
 
 
 def export_cache(text: str, store: Store, records: Records, used: Iterable[str], progress: Progress) -> None:
-    """Write the records that a build used, and the layers below them, into a directory. Blocks.
+    """Write the records that a build used, and the layers below them. Blocks.
 
     Raises:
-        BuildError: The directory cannot be written.
-        UnsupportedError: It is to go somewhere else.
+        BuildError: It cannot be written.
+        RegistryError: The registry refuses it.
     """
-    directory = _directory(text, "dest")
-    step = progress.step(f"exporting cache to {directory}").start()
-    documents: list[dict[str, Any]] = []
-    try:
-        os.makedirs(os.path.join(directory, "layers"), exist_ok=True)
-        for key in dict.fromkeys(used):
-            found = records.find(key)
-            if found is None:
-                continue
-            layer, record = found
-            ancestry = store.directory.ancestry(layer.chain_id)
-            for below in ancestry:
-                _write_layer(store, below, os.path.join(directory, "layers"))
-            documents.append(
-                {
-                    "key": key,
-                    "diff_ids": [below.diff_id for below in ancestry],
-                    "created": record.created,
-                    "description": record.description,
-                }
-            )
-        content = {"version": _FORMAT, "records": documents}
-        write_atomic(Path(directory, "records.json"), json.dumps(content, indent=1).encode())
-    except OSError as error:
-        raise BuildError(f"cannot write the cache to {directory}: {error.strerror}") from error
+    kind, place = _place(text, "dest")
+    if kind in _IGNORED:
+        progress.warning(f"cache {text!r}: type={kind} is not supported, and is ignored")
+        return
+    step = progress.step(f"exporting cache to {place}").start()
+    documents, layers = collect(store, records, used)
+    content = json.dumps({"version": FORMAT, "records": documents}, indent=1).encode()
+    if kind == "registry":
+        from composer.build.registrycache import push_cache
+
+        push_cache(place, store, content, layers.values())
+    else:
+        _write_directory(place, store, content, layers.values())
     step.done()
 
 
 def import_cache(text: str, store: Store, records: Records, progress: Progress) -> None:
-    """Read records and layers that `export_cache` wrote. Blocks.
-
-    A directory that is not there yet holds nothing; so does an image name.
+    """Read records and layers that `export_cache` wrote; what is not there yet holds nothing. Blocks.
 
     Raises:
         BuildError: What is there is damaged.
-        UnsupportedError: It is to come from somewhere else.
     """
-    if "=" not in text:
-        progress.warning(f"cache_from {text!r}: images carry no cache records here; it has no effect")
+    kind, place = _place(text, "src")
+    if kind in _IGNORED:
+        progress.warning(f"cache {text!r}: type={kind} is not supported, and is ignored")
         return
-    directory = _directory(text, "src")
     try:
-        with open(os.path.join(directory, "records.json"), encoding="utf-8") as file:
-            content = json.load(file)
-        if content["version"] != _FORMAT:
-            raise BuildError(f"the cache in {directory} has version {content['version']}")
-        step = progress.step(f"importing cache from {directory}").start()
-        for document in content["records"]:
-            if records.find(document["key"]) is None:
-                layer = _read_layers(store, document["diff_ids"], os.path.join(directory, "layers"))
-                records.put(document["key"], layer, document["created"], document["description"])
+        if kind == "registry":
+            from composer.build.registrycache import RegistryCache
+
+            with RegistryCache(place) as cache:
+                _restore(store, records, cache.records(), cache.layer, progress, place)
+        else:
+            directory = Path(place)
+            content = (directory / "records.json").read_bytes()
+            _restore(store, records, content, _opener(directory / "layers"), progress, place)
+    except (FileNotFoundError, NotFoundError):
+        progress.warning(f"there is no cache at {place} yet")
+    except RegistryError as error:
+        # A cache saves time; that it cannot be had is no reason to fail.
+        progress.warning(f"cannot import the cache at {place}: {error.message}")
+    except OSError as error:
+        raise BuildError(f"cannot read the cache at {place}: {error.strerror}") from error
+
+
+def collect(
+    store: Store, records: Records, used: Iterable[str]
+) -> tuple[list[dict[str, Any]], dict[str, Layer]]:
+    """The records of *used* keys as JSON, and every layer they need by diff ID."""
+    documents: list[dict[str, Any]] = []
+    layers: dict[str, Layer] = {}
+    for key in dict.fromkeys(used):
+        found = records.find(key)
+        if found is None:
+            continue
+        layer, record = found
+        ancestry = store.directory.ancestry(layer.chain_id)
+        layers |= {below.diff_id: below for below in ancestry}
+        documents.append(
+            {
+                "key": key,
+                "diff_ids": [below.diff_id for below in ancestry],
+                "created": record.created,
+                "description": record.description,
+            }
+        )
+    return documents, layers
+
+
+def _place(text: str, key: str) -> tuple[str, str]:
+    fields = dict(split_fields(text))
+    kind = fields.get("type") or "registry"
+    if kind in _IGNORED:
+        return kind, ""
+    if kind == "local":
+        place = fields.get(key) or ""
+        place = os.path.abspath(place) if place else ""
+    elif kind == "registry":
+        place = fields.get("ref") or ("" if "=" in text else text)
+    else:
+        raise UnsupportedError(
+            f"cache {text!r}: type={kind} is not supported", hint=f"use type=local,{key}=DIR, or a name"
+        )
+    if not place:
+        raise BuildError(f"cache {text!r} does not say where", hint=f"write type=local,{key}=DIR, or a name")
+    return kind, place
+
+
+def _write_directory(place: str, store: Store, content: bytes, layers: Iterable[Layer]) -> None:
+    try:
+        directory = Path(place, "layers")
+        directory.mkdir(parents=True, exist_ok=True)
+        for layer in layers:
+            path = directory / layer.diff_id.partition(":")[2]
+            if path.exists():
+                continue
+            making = path.with_name(f".{path.name}.{os.getpid()}")
+            with open(making, "wb") as file:
+                file.writelines(store.layer_tar(layer))
+            making.rename(path)
+        write_atomic(Path(place, "records.json"), content)
+    except OSError as error:
+        raise BuildError(f"cannot write the cache to {place}: {error.strerror}") from error
+
+
+def _opener(directory: Path) -> Callable[[str], Iterable[bytes]]:
+    from composer.images.apply import file_chunks
+
+    return lambda diff_id: file_chunks(directory / diff_id.partition(":")[2])
+
+
+def _restore(
+    store: Store,
+    records: Records,
+    content: bytes,
+    layer_of: Callable[[str], Iterable[bytes]],
+    progress: Progress,
+    place: str,
+) -> None:
+    try:
+        document = json.loads(content)
+        if document["version"] != FORMAT:
+            raise BuildError(f"the cache at {place} has version {document['version']}, not {FORMAT}")
+        step = progress.step(f"importing cache from {place}").start()
+        for entry in document["records"]:
+            if records.find(entry["key"]) is None:
+                layer = _read_layers(store, entry["diff_ids"], layer_of)
+                records.put(str(entry["key"]), layer, str(entry["created"]), str(entry["description"]))
         step.done()
-    except FileNotFoundError:
-        progress.warning(f"there is no cache in {directory} yet")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BuildError(f"the cache in {directory} is damaged: {error}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise BuildError(f"the cache at {place} is damaged: {error}") from error
 
 
-def _write_layer(store: Store, layer: Layer, directory: str) -> None:
-    path = Path(directory, layer.diff_id.partition(":")[2])
-    if path.exists():
-        return
-    making = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(making, "wb") as file:
-        file.writelines(layer_chunks(store.directory, layer, store.kept_blob))
-    making.rename(path)
-
-
-def _read_layers(store: Store, diff_ids: list[str], directory: str) -> Layer:
+def _read_layers(store: Store, diff_ids: list[str], layer_of: Callable[[str], Iterable[bytes]]) -> Layer:
     parent = ""
     layer: Layer | None = None
     for diff_id in diff_ids:
+        if not diff_id.partition(":")[2].isalnum():
+            raise BuildError(f"the cache names a layer {diff_id!r}")
         chain = chain_id(parent, diff_id)
         layer = store.layer(chain)
         if layer is None:
-            name = diff_id.partition(":")[2]
-            if not name.isalnum():
-                raise BuildError(f"the cache names a layer {diff_id!r}")
             try:
-                with open(os.path.join(directory, name), "rb") as file:
-                    layer = store.add_layer_from_tar(file, parent, diff_id=diff_id)
+                layer = store.add_layer_from_tar(layer_of(diff_id), parent, diff_id=diff_id)
             except ComposerError as error:
                 raise BuildError(f"the cache's layer {diff_id[:19]} is damaged: {error.message}") from error
         parent = chain
