@@ -95,6 +95,8 @@ class Client:
         if op == "subscribe":
             self.subscribed = True
             self.agent = bool(request.get("agent"))
+            if self.agent:
+                self._shim.hire()
             return {"ok": True, "state": container.state.values}
         if op == "state":
             return {"ok": True, "state": container.state.values}

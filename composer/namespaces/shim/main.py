@@ -107,6 +107,10 @@ class Shim:
         """The agent leaves on purpose: do not call another one."""
         self._dismissed = True
 
+    def hire(self) -> None:
+        """An agent has come: should it be killed, another one is called."""
+        self._dismissed = False
+
     def lost(self, client: Client) -> None:
         """A connection ended. Without an agent names are not answered: call one, unless it left."""
         self._clients.remove(client)

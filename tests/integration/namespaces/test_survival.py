@@ -177,3 +177,61 @@ def test_thirty_starts_and_removals_at_once_leave_nothing(laboratory):
             return started
 
     print(f"30 starts: {anyio.run(body):.3f} s")
+
+
+def test_a_shim_that_lost_its_agent_calls_another_one_in_the_hosts_network(laboratory, tmp_path):
+    called = tmp_path / "called"
+    agent = tmp_path / "agent"
+    agent.write_text(
+        f"#!/bin/sh\nreadlink /proc/self/ns/net > {called}.new; echo $1 >> {called}.new; mv {called}.new {called}\n"
+    )
+    agent.chmod(0o755)
+    config = laboratory.config("sleep", "100")
+    script = (
+        "import anyio, os, sys, json\n"
+        "from pathlib import Path\n"
+        "from composer.engine import ContainerConfig\n"
+        "from composer.namespaces.engine import open_engine\n"
+        "from composer.state.paths import Paths\n"
+        "from composer.values import from_json\n"
+        "async def main():\n"
+        "    paths = Paths(Path(sys.argv[1]), Path(sys.argv[2]))\n"
+        "    config = from_json(ContainerConfig, json.loads(sys.argv[3]))\n"
+        "    async with open_engine(paths, respawn=[sys.argv[4]]) as engine:\n"
+        "        await engine.create(config)\n"
+        "        await engine.start(config.id)\n"
+        "        if sys.argv[5] == 'killed':\n"
+        "            os.kill(os.getpid(), 9)\n"
+        "anyio.run(main)\n"
+    )
+    arguments = [laboratory.paths.root, laboratory.paths.run, json.dumps(to_json(config)), agent]
+    subprocess.run([sys.executable, "-c", script, *arguments, "killed"], check=False)
+    deadline = time.monotonic() + 10
+    while not called.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert called.read_text().split() == [os.readlink("/proc/self/ns/net"), laboratory.project]
+
+    async def body():
+        async with open_engine(laboratory.paths) as engine:
+            await engine.remove(config.id, force=True)
+
+    anyio.run(body)
+
+
+def test_a_shim_that_was_left_on_purpose_calls_nobody(laboratory, tmp_path):
+    called = tmp_path / "called"
+    agent = tmp_path / "agent"
+    agent.write_text(f"#!/bin/sh\ntouch {called}\n")
+    agent.chmod(0o755)
+
+    async def body():
+        config = laboratory.config("sleep", "100")
+        async with open_engine(laboratory.paths, respawn=[str(agent)]) as engine:
+            await engine.create(config)
+            await engine.start(config.id)
+        await anyio.sleep(1.0)
+        assert not called.exists()
+        async with open_engine(laboratory.paths) as engine:
+            await engine.remove(config.id, force=True)
+
+    anyio.run(body)
