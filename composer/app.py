@@ -60,8 +60,11 @@ class LocalImages:
         from composer.build.builder import build
         from composer.build.compose import request_for
 
+        async def fetch(name: str, platform: str) -> Image:
+            return await self.pull(name, platform=platform, report=report)
+
         request = request_for(project, service)
-        return await build(request, engine=self._engine, store=self.store, report=report)
+        return await build(request, engine=self._engine, store=self.store, report=report, puller=fetch)
 
     async def remove(self, name: str) -> None:
         """See `ImageSource.remove`."""

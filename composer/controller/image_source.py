@@ -78,7 +78,7 @@ def plan_images(
         ImageError: An image is missing, and may be neither pulled nor built.
     """
     operations: dict[str, Operation] = {}
-    for name in services:
+    for name in _with_build_contexts(project, services):
         service = project.services[name]
         wanted = image_name(project, service)
         policy = pull or service.pull_policy or "missing"
@@ -99,6 +99,31 @@ def plan_images(
                     project,
                 )
     return Plan(project.name, tuple(operations.values()))
+
+
+def built_from(service: Service) -> list[str]:
+    """The services whose images the build of *service* reads (`additional_contexts: service:x`)."""
+    if service.build is None or not service.build.additional_contexts:
+        return []
+    from composer.build.compose import needed_services
+
+    return needed_services(service)
+
+
+def _with_build_contexts(project: Project, services: Iterable[str]) -> list[str]:
+    """*services*, each after those whose images its build reads."""
+    ordered: dict[str, None] = {}
+
+    def add(name: str, path: tuple[str, ...]) -> None:
+        for needed in built_from(project.services[name]):
+            if needed in project.services and needed not in path:
+                add(needed, (*path, needed))
+        ordered[name] = None
+
+    for name in services:
+        if name not in ordered:
+            add(name, (name,))
+    return list(ordered)
 
 
 def _plan_built(
@@ -136,6 +161,12 @@ def _plan_built(
                 path=f"services.{service.name}.build",
             )
         return
+    contexts = [
+        f"build {image_name(project, project.services[needed])}"
+        for needed in built_from(service)
+        if needed in project.services
+    ]
+    after = (*after, *(key for key in contexts if key in operations))
     operations[f"build {name}"] = BuildImage(
         key=f"build {name}", name=name, service=service.name, after=after, reason=reason
     )

@@ -152,8 +152,9 @@ class Operations:
         self._event(operation, "Pulled", "done")
 
     async def _build(self, operation: ops.BuildImage) -> None:
-        if operation.after and await self._world.images.find(operation.name) is not None:
-            return  # the pull that came first succeeded
+        pulled_first = any(key.startswith("pull ") for key in operation.after)
+        if pulled_first and await self._world.images.find(operation.name) is not None:
+            return
         self._event(operation, "Building", "working")
         service = self._project.services[operation.service]
         await self._world.images.build(self._project, service, report=self._report)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from composer.controller import plan as ops
 from composer.controller.containers import KNOWN_LOG_DRIVERS, image_mounts_label, published_ports
 from composer.controller.divergence import ServiceFacts, files_hash
-from composer.controller.image_source import image_name
+from composer.controller.image_source import built_from, image_name
 from composer.controller.mounts import check_sources, written_files
 from composer.controller.reconcile import selected_services
 from composer.controller.world import new_id
@@ -50,10 +50,8 @@ def refuse_unsupported(project: Project) -> None:
     Raises:
         UnsupportedError: An attribute is not supported.
     """
-    try:
-        from composer.spec.attributes import unsupported
-    except ImportError:
-        return
+    from composer.spec.attributes import unsupported
+
     for error in unsupported(project):
         raise error
 
@@ -85,6 +83,9 @@ async def present_images(
     for key in services:
         service = project.services[key]
         names[image_name(project, service)] = None
+        for needed in built_from(service):
+            if needed in project.services:
+                names[image_name(project, project.services[needed])] = None
         for mount in service.volumes:
             if mount.type == "image":
                 names[_mounted_name(project, mount.source)] = None

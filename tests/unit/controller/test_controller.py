@@ -313,7 +313,11 @@ class TestFailures:
             world.up(make_project({"db": probe()}), wait=True, wait_timeout=0.05)
 
     def test_a_missing_bind_source(self, world):
-        service = {"volumes": [{"type": "bind", "source": "/not/there", "target": "/x", "bind": {"create_host_path": False}}]}
+        service = {
+            "volumes": [
+                {"type": "bind", "source": "/not/there", "target": "/x", "bind": {"create_host_path": False}}
+            ]
+        }
         with pytest.raises(NotFoundError, match="bind source path does not exist: /not/there"):
             world.up(make_project({"web": service}))
         assert world.engine.calls == []
@@ -359,6 +363,13 @@ class TestImages:
         world.up(project)
         world.up(project, build="always")
         assert world.images.built == ["web", "web"]
+
+    def test_a_build_that_reads_another_services_image_comes_after_it(self, world):
+        context = {"context": "/w", "additional_contexts": {"base": "service:base"}}
+        services = {"web": {"image": "", "build": context}, "base": {"image": "", "build": {"context": "/w"}}}
+        world.up(make_project(services), services=("web",))
+        assert world.images.built == ["base", "web"]
+        assert world.names() == ["p-web-1"]
 
     def test_a_build_that_fails(self, world):
         world.images.build_error = BuildError("step 3 failed")
