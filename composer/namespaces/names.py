@@ -57,7 +57,8 @@ class NameService:
         if names != self._names:
             # What has ended must not be answered any more, so this does not wait for the task below.
             self._names = names
-            self._resolver.set_zones(self._engine.network_manager.names(running))
+            # Those that do not run are told too: their names are answered with "no such name", not forwarded.
+            self._resolver.set_zones(self._engine.network_manager.names(self._states))
             changed, self._changed = self._changed, anyio.Event()
             changed.set()
 
