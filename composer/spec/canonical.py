@@ -91,6 +91,8 @@ class Canonical:
     def depends_on(self, value: Any, path: Path) -> Any:
         """Names as a mapping, required unless said otherwise."""
         value = to_mapping(value, default_dependency)
+        if not isinstance(value, dict):
+            return value
         for name, dependency in value.items():
             if not isinstance(dependency, dict):
                 raise spec_error(f"unsupported value {dependency}", self.tree, (*path, name))

@@ -200,13 +200,20 @@ def _load_included(entry: Any, scope: Scope, options: Options) -> Map:
     for key, value in read_env_files(environment, env_files, options.warnings).items():
         environment.setdefault(key, value)
     inner = Scope(
-        relative if not options.resolve_paths else os.path.normpath(os.path.join(scope.directory, relative)),
+        _directory(relative, scope, options),
         directory,
         environment,
         scope.included,
     )
     sources = [Source(path, read_file(path)) for path in paths]
     return load_model(sources, inner, options._replace(resolve_paths=True))
+
+
+def _directory(relative: str, scope: Scope, options: Options) -> str:
+    """Where an included project's paths start from: relative as long as the including one's are."""
+    if not options.resolve_paths or not os.path.isabs(scope.directory):
+        return relative
+    return os.path.normpath(os.path.join(scope.directory, relative))
 
 
 def _refuse_remote(name: str) -> None:

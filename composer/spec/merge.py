@@ -69,7 +69,11 @@ def _kind(value: Any) -> str:
     )
 
 
-def _mappings(base: dict[str, Any], override: dict[str, Any], rule: Rule | None, path: Path) -> Any:
+def _mappings(base: Any, override: Any, rule: Rule | None, path: Path) -> Any:
+    if not isinstance(base, dict) or not isinstance(override, dict):
+        if override is None:
+            return base
+        raise _clash(base, override, path)
     places = getattr(base, "places", None)
     for key, value in override.items():
         if key in base:
