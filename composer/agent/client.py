@@ -189,7 +189,7 @@ def _adopt(early: socket.socket, paths: Paths, project: str) -> bool:
         early.sendall(json.dumps(message).encode() + b"\n")
         answer = _line(early)
     except OSError:
-        return False
+        answer = {}
     if not answer:
         raise EngineError(
             f"the agent of project {project} ended before it was ready",
