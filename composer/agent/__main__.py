@@ -14,7 +14,6 @@ from typing import Any
 from composer.agent.sockets import LOCK, listen
 from composer.state.paths import Paths
 
-
 _NEEDED = (
     "anyio._backends._asyncio",  # anyio.run() would import it when everybody waits
     "composer.agent.server",
