@@ -10,7 +10,7 @@ import fcntl
 import os
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from composer.errors import ImageError
@@ -25,7 +25,7 @@ from composer.images.platforms import normalise, rank, wanted_platform
 from composer.images.store import digest_of
 from composer.images.temporary import temporary_path
 from composer.registry.client import Registry
-from composer.registry.transport import Abort, TransportError
+from composer.registry.transport import Abort, Aborted, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -247,8 +247,8 @@ class _Pull:
         self, blob: Descriptor, diff_id: str, parent: str, below: Future[str] | None, short: str
     ) -> None:
         def ready() -> str:
-            if below is not None:
-                below.result()
+            if below is not None and below.exception() is not None:
+                raise Aborted("a layer below could not be pulled")
             return parent
 
         repository = self._name.repository
@@ -345,4 +345,7 @@ def _partial(store: Store, digest: str) -> Iterator[Path]:
                 path.touch(mode=0o600)
         yield path
     finally:
+        with suppress(FileNotFoundError):
+            if not path.stat().st_size:  # nothing that the next attempt could go on with
+                path.unlink()
         os.close(fd)

@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import tarfile
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,10 @@ def listing():
         return result
 
     return describe
+
+
+@pytest.fixture
+def short():
+    """A directory with a short path, which podman insists on."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as place:
+        yield Path(place)
