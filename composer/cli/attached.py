@@ -14,6 +14,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from composer.cli.follow import Follower
+from composer.cli.main import report_error
 from composer.cli.operate import operate
 from composer.cli.render import make_renderer
 from composer.cli.render.base import BaseRenderer
@@ -97,15 +98,24 @@ class Attached:
         loaded: The project.
         options: `UpOptions` as JSON.
         choice: What is shown, and when it ends.
+        watch: Watch source files too, in a child process.
     """
 
     def __init__(
-        self, context: Context, loaded: LoadedProject, options: Mapping[str, Any], choice: Choice
+        self,
+        context: Context,
+        loaded: LoadedProject,
+        options: Mapping[str, Any],
+        choice: Choice,
+        *,
+        watch: bool = False,
     ) -> None:
         self._context = context
         self._loaded = loaded
         self._options = dict(options)
         self._choice = choice
+        self._watch = watch
+        self._go = -1
         self._interrupts = 0
         self._stopping: _Request | None = None
         self._code = 0
@@ -115,6 +125,8 @@ class Attached:
         """Do it and return the exit code."""
         context = self._context
         operate(context, "up", {**self._options, "start": False}, loaded=self._loaded, title="up")
+        # Before there is a thread: only the thread that forks lives on in a child.
+        watcher = self._start_watching() if self._watch else 0
         printer = LogPrinter(
             context.stdout, context.stderr, colour=colour, prefix=prefix, timestamps=timestamps
         )
@@ -144,12 +156,39 @@ class Attached:
                 starting = self._request("up", start, write, show=False)
                 self._follow(follower, printer, starting, read, write)
         finally:
+            if watcher:
+                os.kill(watcher, signal.SIGTERM)
+                os.waitpid(watcher, 0)
             signal.set_wakeup_fd(previous)
             for number, handler in handlers.items():
                 signal.signal(number, handler)
             os.close(read)
             os.close(write)
         return 130 if self._interrupts else self._code
+
+    def _start_watching(self) -> int:
+        """A child that watches source files as soon as everything has been started; returns its pid."""
+        from composer.cli.watcher import watch_project
+
+        wait, self._go = os.pipe()
+        child = os.fork()
+        if child:
+            os.close(wait)
+            return child
+        code = 1
+        try:
+            os.close(self._go)
+            # What changes before the containers run could be copied nowhere.
+            if not os.read(wait, 1):
+                os._exit(0)
+            watch_project(self._context, self._loaded, self._options["services"])
+        except KeyboardInterrupt:
+            code = 130
+        except BaseException as error:  # noqa: BLE001 - the end of this process
+            code = report_error(error, debug=self._context.options.debug)
+        finally:
+            self._context.stderr.flush()
+            os._exit(code)
 
     def _wanted(self, container: Container) -> bool:
         choice = self._choice
@@ -172,7 +211,12 @@ class Attached:
     ) -> None:
         handled = 0
         while True:
-            patience = follower.patience() if starting.done and self._stopping is None else None
+            if starting.done and self._go >= 0:
+                os.write(self._go, b"g")
+                os.close(self._go)
+                self._go = -1
+            settled = starting.done and self._stopping is None and not self._watch
+            patience = follower.patience() if settled else None
             ready, _, _ = select.select([follower.fd, read], [], [], patience)
             if read in ready:
                 os.read(read, 64)
@@ -191,7 +235,7 @@ class Attached:
                 for change in follower.changes(0):
                     self._show(change, printer, write)
                 return
-            if starting.done and follower.patience() == 0:
+            if settled and follower.patience() == 0:
                 return
 
     def _stop_for_user(self, count: int, write: int) -> None:

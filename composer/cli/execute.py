@@ -83,9 +83,13 @@ class Execution:
         def forward(signum: int, _frame: object) -> None:
             client.send({"op": "exec_signal", "exec": number, "signal": signum})
 
-        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(signum, forward)
-        return _exit_code(client)
+        signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        saved = {signum: signal.signal(signum, forward) for signum in signals}
+        try:
+            return _exit_code(client)
+        finally:
+            for signum, handler in saved.items():
+                signal.signal(signum, handler)
 
     def _run_with_terminal(self, client: ShimClient) -> int:
         from composer.cli.terminal import RawTerminal, Relay, set_window_size

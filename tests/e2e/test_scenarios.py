@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import time
 import urllib.request
@@ -352,3 +353,63 @@ def test_errors_name_the_place(scenario, tmp_path) -> None:
     assert project("exec", "-T", "web", "true", check=False).err.startswith(
         'composer: service "web" is not running'
     )
+
+
+def test_watch_copies_removes_executes_and_rebuilds(scenario, tmp_path) -> None:
+    project = scenario("watch")
+    shutil.copytree(project.directory, tmp_path / "watch")
+    project.directory = tmp_path / "watch"
+    source = project.directory / "src"
+    watch = project.start("watch", "--quiet")
+    for line in watch.stderr:
+        if "Watch enabled" in line:
+            break
+
+    def inside(*words: str) -> str:
+        return project("exec", "-T", "app", *words, check=False).out
+
+    def wait_until(expected: str, *words: str) -> None:
+        deadline = time.monotonic() + 20
+        while (seen := inside(*words)) != expected:
+            assert time.monotonic() < deadline, (seen, expected)
+            time.sleep(0.1)
+
+    assert inside("cat", "/app/src/a.txt", "/version") == "one\nfirst\n"
+    (source / "a.txt").write_text("two\n")
+    (source / "new").mkdir()
+    (source / "new" / "b.txt").write_text("deep\n")
+    (source / "x.tmp").write_text("ignored")
+    wait_until("two\n", "cat", "/app/src/a.txt")
+    wait_until("deep\n", "cat", "/app/src/new/b.txt")
+    wait_until("two\n", "cat", "/app/all")
+    assert inside("ls", "/app/src") == "a.txt\nnew\n"
+    shutil.rmtree(source / "new")
+    wait_until("a.txt\n", "ls", "/app/src")
+    second = project("watch", "--no-up", check=False)
+    assert (second.code, second.err) == (1, "composer: composer watch is already watching project watch\n")
+    dockerfile = project.directory / "Dockerfile"
+    dockerfile.write_text(dockerfile.read_text().replace("first", "second"))
+    wait_until("second\n", "cat", "/version")
+    watch.send_signal(signal.SIGINT)
+    watch.communicate(timeout=20)
+    assert watch.returncode == 130
+
+
+def test_up_with_watch_shows_output_and_copies(scenario, tmp_path) -> None:
+    project = scenario("watch")
+    shutil.copytree(project.directory, tmp_path / "watch")
+    project.directory = tmp_path / "watch"
+    up = project.start("up", "--watch", "--quiet-build")
+    for line in up.stderr:
+        if "Watch enabled" in line:
+            break
+    (project.directory / "src" / "a.txt").write_text("changed\n")
+    deadline = time.monotonic() + 20
+    while project("exec", "-T", "app", "cat", "/app/src/a.txt", check=False).out != "changed\n":
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    up.send_signal(signal.SIGINT)
+    out, err = up.communicate(timeout=30)
+    assert up.returncode == 130, err
+    assert "Traceback" not in err
+    assert "app-1 exited with code" in out

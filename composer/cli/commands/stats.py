@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", default="table", help="table, json or a Go template")
     parser.add_argument("--no-stream", action="store_true", help="print once and end")
     parser.add_argument("--no-trunc", action="store_true", help="whole ids")
+    parser.add_argument("--pressure", action="store_true", help="show also how long tasks waited (PSI, %%)")
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
@@ -42,6 +43,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     from composer.cli.project import select
     from composer.cli.render.table import print_rows
 
+    columns = {**COLUMNS, "PRESSURE CPU/MEM/IO": "PressureSome"} if args.pressure else COLUMNS
     before: dict[str, dict[str, Any]] = {}
     live = not args.no_stream and context.may_use_ansi(context.stdout) and args.format == "table"
     first = True
@@ -52,7 +54,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
             rows = [row(c, before.get(c.id, {}), now[c.id], whole=args.no_trunc) for c in found]
             if live:
                 context.print("\x1b[H\x1b[2J", end="")
-            print_rows(context, rows, columns=COLUMNS, style=args.format)
+            print_rows(context, rows, columns=columns, style=args.format)
             context.stdout.flush()
             if args.no_stream:
                 return 0
@@ -111,7 +113,19 @@ def row(
         "Name": container.name,
         "NetIO": f"{human_bytes(now.get('received', 0))} / {human_bytes(now.get('sent', 0))}",
         "PIDs": str(now.get("pids", 0)),
+        "Pressure": now.get("pressure", {}),
+        "PressureSome": some_pressure(now.get("pressure", {})),
     }
+
+
+def some_pressure(pressure: dict[str, float]) -> str:
+    """Percent of the last ten seconds in which some task waited, as `cpu / memory / io`; see PSI.
+
+    `-` where the kernel does not say (cgroup v1).
+    """
+    if not pressure:
+        return "-"
+    return " / ".join(f"{pressure.get(f'{kind}.some.avg10', 0.0):.2f}" for kind in ("cpu", "memory", "io"))
 
 
 def memory_limit(limit: int) -> int:

@@ -75,11 +75,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
     )
     if args.abort_on_container_failure:
         choice = choice._replace(abort="failure")
-    return Attached(context, loaded, options, choice).run(
-        prefix=not args.no_log_prefix,
-        colour=context.colours and not args.no_color,
-        timestamps=args.timestamps,
-    )
+    colour = context.colours and not args.no_color
+    attached = Attached(context, loaded, options, choice, watch=args.watch)
+    return attached.run(prefix=not args.no_log_prefix, colour=colour, timestamps=args.timestamps)
 
 
 def check(args: argparse.Namespace) -> None:
@@ -87,7 +85,7 @@ def check(args: argparse.Namespace) -> None:
 
     Raises:
         UsageError: They do.
-        UnsupportedError: `--menu` or `--watch`.
+        UnsupportedError: `--menu`.
     """
     abort = [
         flag
@@ -114,8 +112,6 @@ def check(args: argparse.Namespace) -> None:
         raise UnsupportedError(
             "up --menu is not offered", hint="composer watch, logs and ps do what its keys do"
         )
-    if args.watch:
-        raise UnsupportedError("up --watch is not offered yet", hint="run composer watch beside composer up")
 
 
 def _unattached(document: dict[str, object]) -> list[str]:
