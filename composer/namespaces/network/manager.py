@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING
 
 from composer.engine import NetworkState
 from composer.errors import ConflictError, EngineError, NotFoundError
-from composer.namespaces.network import bridge, firewall, foreign, ipam, leasing, links, ports, records
+from composer.namespaces.network import bridge, ipam, leasing, links, ports, records
 from composer.namespaces.network import options as network_options
 from composer.namespaces.network.conntrack import forget_flows
 from composer.namespaces.network.netlink import open_netlink
-from composer.namespaces.network.nft import Nftables, NftError
-from composer.namespaces.network.setups import EndpointSetup, published_through
+from composer.namespaces.network.table import FirewallTable, translations
 from composer.namespaces.network.zones import zones
 from composer.state.database import Database
 
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from composer.engine import ContainerConfig, ContainerState, NetworkConfig, PortMapping, PublishedPort
+    from composer.namespaces.network.setups import EndpointSetup
     from composer.namespaces.network.zones import Zone
     from composer.state.paths import Paths
 
@@ -41,23 +41,20 @@ class NetworkManager:
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
         self._database = Database(paths.database, "networks", records.MIGRATIONS)
-        self._table = f"composer{paths.suffix}"
-        self._nft: Nftables | None = None
+        self._table = FirewallTable(f"composer{paths.suffix}")
         self._netlink: socket.socket | None = None
 
     @property
     def alias(self) -> str:
         """What `ip link` shows as alias at links of this installation."""
-        return self._table
+        return self._table.name
 
     def close(self) -> None:
         """Close the sockets to the kernel."""
         if self._netlink is not None:
             self._netlink.close()
             self._netlink = None
-        if self._nft is not None:
-            self._nft.close()
-            self._nft = None
+        self._table.close()
 
     # -- networks ------------------------------------------------------------------------------------------
 
@@ -88,22 +85,44 @@ class NetworkManager:
             UnsupportedError: An option, a driver or a feature of the kernel is missing.
         """
         options = network_options.parse(config)
+        made: NetworkState | None = None
+        try:
+            with self._database.transaction() as db:
+                made = self._create(db, config, options)
+        except BaseException:
+            if made is not None:  # the kernel did its part, but the disk is full
+                self._unmake(made)
+            raise
+        return made
+
+    def _create(
+        self, db: sqlite3.Connection, config: NetworkConfig, options: network_options.Options
+    ) -> NetworkState:
         bridged = config.driver == "bridge"
-        with self._database.transaction() as db:
-            existing = records.networks(db)
-            if any(state.config.name == config.name for state in existing):
-                raise ConflictError(f"network {config.name} exists already")
-            pools = ipam.fill(config, self._taken(existing, bridged=bridged), _machine(), bridged=bridged)
-            name = (options.bridge or f"br-{config.id[:12]}") if bridged else options.parent
-            state = NetworkState(config=config, pools=pools, bridge=name)
-            made_parent = False
-            if bridged:
-                self._make(db, state, first=not any(item.config.driver == "bridge" for item in existing))
-            else:
-                made_parent = bridge.make_vlan(self._socket(), name)
-                self._check_child(config, options, made_parent=made_parent)
+        existing = records.networks(db)
+        if any(state.config.name == config.name for state in existing):
+            raise ConflictError(f"network {config.name} exists already")
+        pools = ipam.fill(config, self._taken(existing, bridged=bridged), _machine(), bridged=bridged)
+        name = (options.bridge or f"br-{config.id[:12]}") if bridged else options.parent
+        state = NetworkState(config=config, pools=pools, bridge=name)
+        if not bridged:
+            made_parent = bridge.make_vlan(self._socket(), name)
+            self._check_child(config, options, made_parent=made_parent)
             records.add_network(db, state, made_parent=made_parent)
+            return state
+        records.add_network(db, state, made_parent=False)
+        self._make_bridge(state)
+        try:
+            self._table.add(db, state, first=not any(item.config.driver == "bridge" for item in existing))
+        except BaseException:
+            bridge.remove(self._socket(), state.bridge)
+            raise
         return state
+
+    def _unmake(self, state: NetworkState) -> None:
+        if state.config.driver == "bridge":
+            links.delete_with_ports(self._socket(), state.bridge)
+            self._table.remove(self._database.connection(), state)
 
     def remove(self, network: str) -> None:
         """Remove a network; one that does not exist is an error.
@@ -127,12 +146,7 @@ class NetworkManager:
                     bridge.remove(self._socket(), state.bridge)
                 return
             links.delete_with_ports(self._socket(), state.bridge)
-            foreign.forget(self._commands(), state.bridge, self._table)
-            remaining = [item for item in records.networks(db) if item.config.driver == "bridge"]
-            if remaining:
-                self._change(db, firewall.remove_network(self._table, _filtered(state)))
-            else:
-                self._commands().run(firewall.remove_table(self._table))
+            self._table.remove(db, state)
 
     def reconcile(self, live: Collection[str] | None = None) -> None:
         """Make again what a reboot or `nft flush ruleset` took away, and tell firewalls that came later.
@@ -147,30 +161,19 @@ class NetworkManager:
             return
         present = links.names(self._socket())
         missing = [state for state in bridged if state.bridge not in present]
-        foreign.allow(self._commands(), [state.bridge for state in bridged], self._table)
-        if not missing and not dead and self._table_is_there():
+        self._table.tell_others([state.bridge for state in bridged])
+        if not missing and not dead and self._table.present():
             return
         with self._database.transaction() as writer:
             for state in missing:
                 with contextlib.suppress(ConflictError):  # another process was faster
                     self._make_bridge(state)
             records.drop_ports(writer, sorted(dead))
-            self._replace(writer)
+            self._table.replace(writer)
 
     def obstacles(self) -> tuple[str, ...]:
         """Chains of other firewalls that drop packets and that we do not open, as `inet filter forward`."""
-        return tuple(foreign.obstacles(self._commands()))
-
-    def _make(self, db: sqlite3.Connection, state: NetworkState, *, first: bool) -> None:
-        self._make_bridge(state)
-        try:
-            if first:
-                self._commands().run(firewall.whole(self._table, [_filtered(state)], []))
-            else:
-                self._change(db, firewall.add_network(self._table, _filtered(state)), upcoming=state)
-        except BaseException:
-            bridge.remove(self._socket(), state.bridge)
-            raise
+        return self._table.obstacles()
 
     def _check_child(
         self, config: NetworkConfig, options: network_options.Options, *, made_parent: bool
@@ -186,8 +189,8 @@ class NetworkManager:
 
     def _make_bridge(self, state: NetworkState) -> None:
         mtu = network_options.parse(state.config).mtu
-        bridge.make(self._socket(), state.bridge, state.pools, mtu, self._table)
-        foreign.allow(self._commands(), [state.bridge], self._table)
+        bridge.make(self._socket(), state.bridge, state.pools, mtu, self.alias)
+        self._table.tell_others([state.bridge])
 
     def _taken(self, existing: Iterable[NetworkState], *, bridged: bool) -> tuple[ipam.Subnet, ...]:
         taken = [ipaddress.ip_network(pool.subnet) for state in existing for pool in state.pools]
@@ -219,7 +222,7 @@ class NetworkManager:
         states = leasing.networks_of(db, config)
         known = {lease.network for lease in records.leases(db, "container", config.id)}
         if known == states.keys():
-            return leasing.setups(db, config, states, self._table)
+            return leasing.setups(db, config, states, self.alias)
         with self._database.transaction() as writer:
             try:
                 leasing.lease(writer, config, states, starting=starting)
@@ -227,7 +230,7 @@ class NetworkManager:
                 for state in states.values():
                     self._drop_stale(writer, state)
                 leasing.lease(writer, config, states, starting=starting)
-            return leasing.setups(writer, config, states, self._table)
+            return leasing.setups(writer, config, states, self.alias)
 
     def release(self, container: str, network: str = "") -> None:
         """Give a container's addresses back, on all networks or on one; its ports are unpublished too."""
@@ -329,8 +332,7 @@ class NetworkManager:
             before = records.translations(writer, container)
             records.drop_ports(writer, [container])
             records.add_ports(writer, container, name or container[:12], items)
-            commands = firewall.unpublish(self._table, before) + firewall.publish(self._table, items)
-            self._change(writer, commands)
+            self._table.publish(writer, before, items)
         forget_flows({item.host_port for item in items if item.protocol == "udp"})
 
     def unpublish(self, container: str) -> None:
@@ -341,7 +343,7 @@ class NetworkManager:
         with self._database.transaction() as writer:
             before = records.translations(writer, container)
             records.drop_ports(writer, [container])
-            self._change(writer, firewall.unpublish(self._table, before))
+            self._table.publish(writer, before)
         forget_flows({item.host_port for item in before if item.protocol == "udp"})
 
     def publishers(self) -> Collection[str]:
@@ -371,65 +373,6 @@ class NetworkManager:
         if self._netlink is None:
             self._netlink = open_netlink()
         return self._netlink
-
-    def _commands(self) -> Nftables:
-        if self._nft is None:
-            self._nft = Nftables()
-        return self._nft
-
-    def _table_is_there(self) -> bool:
-        try:
-            self._commands().run(f"list chain inet {self._table} forwarding")
-        except NftError:
-            return False
-        return True
-
-    def _change(self, db: sqlite3.Connection, commands: str, upcoming: NetworkState | None = None) -> None:
-        """Make a change; when kernel and records disagree, put everything back as the records say."""
-        try:
-            if commands:
-                self._commands().run(commands)
-        except NftError:
-            self._replace(db, upcoming)
-
-    def _replace(self, db: sqlite3.Connection, upcoming: NetworkState | None = None) -> None:
-        states = [state for state in records.networks(db) if state.config.driver == "bridge"]
-        if upcoming is not None:
-            states.append(upcoming)
-        networks = [_filtered(state) for state in states]
-        if networks:
-            self._commands().run(firewall.whole(self._table, networks, records.translations(db)))
-        else:
-            self._commands().run(firewall.remove_table(self._table))
-
-
-def translations(
-    published: Iterable[PublishedPort], setups: Iterable[EndpointSetup]
-) -> list[firewall.Translation]:
-    """The map elements for published ports; a port whose family the container lacks is left to the relay."""
-    ipv4, ipv6 = published_through(setups)
-    items = []
-    for port in published:
-        address = ipv6 if ":" in port.host_ip else ipv4
-        if address and port.host_ip != "::1":
-            items.append(
-                firewall.Translation(
-                    port.protocol, port.host_ip, port.host_port, address, port.container_port
-                )
-            )
-    return items
-
-
-def _filtered(state: NetworkState) -> firewall.FilteredNetwork:
-    options = network_options.parse(state.config)
-    return firewall.FilteredNetwork(
-        id=state.config.id,
-        bridge=state.bridge,
-        subnets=tuple(pool.subnet for pool in state.pools),
-        internal=state.config.internal,
-        icc=options.icc,
-        masquerade=options.masquerade,
-    )
 
 
 def _machine() -> str:

@@ -54,8 +54,15 @@ class World:
         )
         await self.engine.create(config)
         state = await self.engine.start(config.id)
+        await self.ready(state)
         await self.refresh()
         return state
+
+    async def ready(self, container):
+        code, _ = await self.sh(
+            container, "until wget -qO/dev/null http://127.0.0.1/hostname; do sleep 0.02; done"
+        )
+        assert code == 0
 
     async def refresh(self):
         self._names.update(await self.engine.containers())
@@ -111,7 +118,7 @@ def test_names_ports_and_a_clean_end(machine, layer):
             assert "8080" not in machine.run("nft", "list", "ruleset")
             code, output = await it.sh(other, "nslookup -type=a web")
             assert (code, "NXDOMAIN" in output) == (1, True)
-            await it.engine.start(web.id)
+            await it.ready(await it.engine.start(web.id))
             assert await it.fetch("127.0.0.1", 8080) == web.id[:12]
             await clean_up(it)
         assert machine.run("nft", "list", "ruleset") == ""

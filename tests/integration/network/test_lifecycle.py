@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import subprocess
+from contextlib import contextmanager
 from dataclasses import replace
 
 import anyio
@@ -13,7 +14,7 @@ import anyio.lowlevel
 import pytest
 
 from composer.engine import Attachment, IpamPool, PortMapping
-from composer.errors import ConflictError, EngineError, NotFoundError, UnsupportedError
+from composer.errors import ComposerError, ConflictError, EngineError, NotFoundError, UnsupportedError
 from composer.namespaces.network import endpoint
 from composer.namespaces.network.manager import NetworkManager
 from composer.namespaces.network.watch import watch
@@ -484,4 +485,21 @@ def test_removing_a_network_takes_leftover_links_along(machine):
         container = machine.container(network)
         machine.manager.release(container.config.id)
     machine.manager.remove(network.id)
+    assert set(links(machine)) == before
+
+
+def test_a_full_disk_leaves_no_network(machine, monkeypatch):
+    before = set(links(machine))
+
+    @contextmanager
+    def failing():
+        with machine.manager._database.connection() as db:
+            yield db
+            db.rollback()
+            raise ComposerError("cannot write composer.db: database or disk is full")
+
+    machine.manager.list()
+    monkeypatch.setattr(machine.manager._database, "transaction", failing)
+    with pytest.raises(ComposerError, match="disk is full"):
+        machine.network()
     assert set(links(machine)) == before
