@@ -104,7 +104,9 @@ class NamespaceEngine:
         if state.status in ("running", "paused", "restarting", "stopping"):
             return state
         await self._settled(container_id)
-        return await starting.start(self, state.config)
+        started = await starting.start(self, state.config)
+        self.publish_event("start", started, started.started_at)
+        return started
 
     async def stop(self, container_id: str, *, timeout: float | None = None) -> ContainerState:  # noqa: ASYNC109
         """See `Engine.stop`."""
