@@ -106,8 +106,13 @@ class Local:
 
 
 @asynccontextmanager
-async def open_local(paths: Paths) -> AsyncIterator[Local]:
+async def open_local(paths: Paths, *, scope: str = "") -> AsyncIterator[Local]:
     """Open engine and store on this machine; containers go on when it is closed.
+
+    Args:
+        paths: Where everything lives.
+        scope: A project whose systemd scope this process, and all containers it makes, move to; for its
+            agent, on machines where systemd manages the control groups.
 
     Raises:
         UnsupportedError: No root privileges.
@@ -116,7 +121,13 @@ async def open_local(paths: Paths) -> AsyncIterator[Local]:
 
     from composer.namespaces.engine import open_engine
 
-    async with open_engine(paths, respawn=(sys.executable, "-m", "composer.agent")) as engine:
+    root = ""
+    if scope:
+        from composer.namespaces.cgroups.systemd import enter_scope
+
+        root = enter_scope(scope, suffix=paths.suffix)
+    respawn = (sys.executable, "-m", "composer.agent")
+    async with open_engine(paths, respawn=respawn, cgroup_root=root) as engine:
         yield Local(paths, engine)
 
 

@@ -78,7 +78,7 @@ class Agent:
             first: A client that is connected already.
         """
         async with AsyncExitStack() as stack:
-            local = await stack.enter_async_context(open_local(self.paths))
+            local = await stack.enter_async_context(open_local(self.paths, scope=self.name))
             tasks = await stack.enter_async_context(anyio.create_task_group())
             tasks.start_soon(self._leave_on_signal, tasks)
             tasks.start_soon(self._open_journal)
