@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from composer.namespaces.network.nft import Nftables
 
 _CHAIN = re.compile(r"^\s*chain (\S+) \{", re.MULTILINE)
+_IDLE = re.compile(
+    r"^\tchain FORWARD \{[^\n]*\n\t\ttype filter hook forward [^\n]*policy accept;\n\t\}", re.MULTILINE
+)
 _RULE = re.compile(r'^\s*(.*comment "([^"]*)".*) # handle (\d+)$', re.MULTILINE)
 _BASE = re.compile(
     r"^table (\w+) (\S+) \{|^\tchain (\S+) \{[^\n]*\n\t\ttype filter hook forward [^\n]*policy drop;",
@@ -61,6 +64,8 @@ def allow(nft: Nftables, bridges: Iterable[str], comment: str) -> None:
             if f'"{bridge}"' not in trusted:
                 _quietly(*_FIREWALLD, "addInterface", "ss", "trusted", bridge)
     for program in _legacy():
+        if _run(program, "-S", "FORWARD").split() == ["-P", "FORWARD", "ACCEPT"]:
+            continue
         chain = "DOCKER-USER" if _quietly(program, "-n", "-L", "DOCKER-USER") else "FORWARD"
         for rule in _legacy_rules(bridges, comment):
             if not _quietly(program, "-w", "-C", chain, *rule):
@@ -98,8 +103,9 @@ def obstacles(nft: Nftables) -> list[str]:
 
 
 def _front_chain(listing: str) -> str:
+    """The chain in which to accept; none where FORWARD lets everything pass, having no rule at all."""
     chains = set(_CHAIN.findall(listing))
-    if "FORWARD" not in chains:
+    if "FORWARD" not in chains or _IDLE.search(listing):
         return ""
     return "DOCKER-USER" if "DOCKER-USER" in chains else "FORWARD"
 

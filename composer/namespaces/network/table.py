@@ -39,12 +39,11 @@ class FirewallTable:
             self._nft = None
 
     def present(self) -> bool:
-        """Whether the table is in the kernel."""
+        """Whether the table is in the kernel, with its rules."""
         try:
-            self._commands().run(f"list chain inet {self.name} forwarding")
+            return "vmap @to_networks" in self._commands().run(f"list chain inet {self.name} forwarding")
         except NftError:
             return False
-        return True
 
     def add(self, db: sqlite3.Connection, state: NetworkState, *, first: bool) -> None:
         """Let a network in that is in the records already; the *first* one makes the table."""

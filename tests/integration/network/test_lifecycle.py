@@ -15,7 +15,7 @@ import pytest
 
 from composer.engine import Attachment, IpamPool, PortMapping
 from composer.errors import ComposerError, ConflictError, EngineError, NotFoundError, UnsupportedError
-from composer.namespaces.network import endpoint
+from composer.namespaces.network import endpoint, nft
 from composer.namespaces.network.manager import NetworkManager
 from composer.namespaces.network.watch import watch
 
@@ -383,6 +383,30 @@ def test_beside_a_firewall_that_drops_forwarded_packets(machine, kind, later):
     machine.containers.clear()
     machine.manager.remove(network.id)
     assert iptables_rules(machine, kind) == before
+
+
+@pytest.mark.parametrize("tool", ["iptables", "iptables-legacy"])
+def test_a_firewall_without_rules_is_left_alone(machine, tool):
+    machine.run(tool, "-P", "FORWARD", "ACCEPT")
+    machine.container(machine.network())
+    machine.manager.reconcile()
+    assert machine.run(tool, "-S", "FORWARD") == "-P FORWARD ACCEPT\n"
+
+
+def test_without_the_library_the_program_does_the_same(machine, monkeypatch):
+    monkeypatch.setattr(nft, "_LIBRARIES", ("libnftables.so.none",))
+    drop_forwarded(machine, "plain")
+    network = machine.network(enable_ipv6=True)
+    web = machine.container(network, ports=(PortMapping(80, 8080),))
+    web.serve(80)
+    assert machine.remote.ask("192.0.2.1", 8080) == "192.0.2.9"
+    machine.run("nft", "flush", "table", "inet", machine.manager.alias)
+    machine.manager.reconcile()
+    assert machine.remote.ask("192.0.2.1", 8080) == "192.0.2.9"
+    web.finish()
+    machine.containers.clear()
+    machine.manager.remove(network.id)
+    assert machine.manager.alias not in ruleset(machine)
 
 
 def test_chain_of_somebody_elses_making_is_named(machine):
