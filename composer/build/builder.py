@@ -13,6 +13,7 @@ import anyio.to_thread
 from composer.build.base import BaseImages
 from composer.build.contexts import Context, open_context
 from composer.build.dockerfile.parser import Dockerfile, parse
+from composer.build.groups import first_error
 from composer.build.lint import check_dockerfile
 from composer.build.named import NamedContexts
 from composer.build.progress import Progress
@@ -27,7 +28,7 @@ from composer.build.scope import (
 from composer.build.stage import StageBuilder
 from composer.build.stages import needed_stages
 from composer.build.times import created_now, stamp
-from composer.errors import BuildError, ComposerError
+from composer.errors import BuildError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,18 +126,6 @@ async def check(request: BuildRequest, *, store: Store) -> tuple[Context, list[s
 async def in_thread(function: Callable[..., _T], *arguments: object) -> _T:
     """Run something that blocks."""
     return await anyio.to_thread.run_sync(lambda: function(*arguments))
-
-
-def first_error(group: BaseExceptionGroup) -> BaseException:
-    """The error that stopped the build; a cancelled neighbour's is never it."""
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            inner = first_error(error)
-            if isinstance(inner, ComposerError):
-                return inner
-        elif isinstance(error, ComposerError):
-            return error
-    return group.exceptions[0]
 
 
 class Build:

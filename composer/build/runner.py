@@ -11,6 +11,7 @@ import anyio
 import anyio.to_thread
 
 from composer.build.cachemounts import CacheMounts
+from composer.build.groups import first_error
 from composer.build.sshagent import forward_agent
 from composer.build.tidy import made_paths, tidy
 from composer.build.tree import LayeredTree
@@ -55,6 +56,8 @@ async def run_in_engine(build: Build, state: StageState, step: RunStep, progress
                     code = await running.run(writing)
                 finally:
                     os.close(writing)
+        except BaseExceptionGroup as group:
+            raise first_error(group) from None
         finally:
             os.close(reading)
         if code:

@@ -118,8 +118,9 @@ async def _build_all(
     """Every build waits for those whose images its contexts name."""
     import anyio
 
-    from composer.build.builder import build, first_error
+    from composer.build.builder import build
     from composer.build.compose import needed_services
+    from composer.build.groups import first_error
     from composer.build.lazy import lazy_engine
     from composer.cli.commands.image_build import open_engine
     from composer.images.store import Store
