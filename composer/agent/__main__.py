@@ -20,6 +20,7 @@ _NEEDED = (
     "composer.controller.controller",
     "composer.images.store",
     "composer.namespaces.names",
+    "composer.spec.attributes",
     "composer.spec.model",
 )
 

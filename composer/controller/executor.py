@@ -78,22 +78,28 @@ class Executor:
 
         async with anyio.create_task_group() as group:
 
-            async def one(operation: Operation) -> None:
-                try:
-                    await self._perform(operation)
-                except Exception as error:  # noqa: BLE001 - reported, and raised by run()
-                    if self._failure is None:
-                        self._failure = self._blame(operation, error)
-                    group.cancel_scope.cancel()
-                    return
-                for dependant in dependants.get(operation.key, ()):
-                    missing[dependant.key] -= 1
-                    if not missing[dependant.key]:
-                        group.start_soon(one, dependant)
+            async def chain(first: Operation) -> None:
+                """One operation, then what waited for it: a container starts before the next is made."""
+                operation: Operation | None = first
+                while operation is not None:
+                    try:
+                        await self._perform(operation)
+                    except Exception as error:  # noqa: BLE001 - reported, and raised by run()
+                        if self._failure is None:
+                            self._failure = self._blame(operation, error)
+                        group.cancel_scope.cancel()
+                        return
+                    ready = []
+                    for dependant in dependants.get(operation.key, ()):
+                        missing[dependant.key] -= 1
+                        if not missing[dependant.key]:
+                            ready.append(dependant)
+                    operation = ready.pop(0) if ready else None
+                    for other in ready:
+                        group.start_soon(chain, other)
 
-            for operation in plan:
-                if not missing[operation.key]:
-                    group.start_soon(one, operation)
+            for operation in [item for item in plan if not missing[item.key]]:
+                group.start_soon(chain, operation)
 
     async def _perform(self, operation: Operation) -> None:
         if isinstance(operation, ops.WaitFor):
