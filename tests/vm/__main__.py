@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shlex
 import shutil
@@ -78,6 +79,10 @@ echo "The working tree is /payload/tree, composer is on PATH after: . /opt/compo
 def main(argv: list[str]) -> int:
     """Dispatch; returns the exit code."""
     what, arguments = (argv[0], argv[1:]) if argv else ("", [])
+    image.CACHE.mkdir(exist_ok=True)
+    # One machine at a time: two would halve each other's speed, and they share payload and results.
+    lock = (image.CACHE / "lock").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
     if what == "image":
         print(image.cached_image().disk)
         return 0

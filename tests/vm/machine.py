@@ -55,7 +55,7 @@ def run(image: Image, payload: Path, results: Path, *, interactive: bool, timeou
             "qemu-system-x86_64", *accelerator(), "-smp", "2", "-m", MEMORY,
             "-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append",
             "root=/dev/vda rw console=ttyS0 quiet systemd.show_status=no systemd.unified_cgroup_hierarchy=1 "
-            "psi=1 net.ifnames=0 random.trust_cpu=on mitigations=off"
+            "psi=1 net.ifnames=0 random.trust_cpu=on mitigations=off nowatchdog rcupdate.rcu_cpu_stall_suppress=1"
             + ("" if interactive else " systemd.mask=serial-getty@ttyS0.service"),
             "-drive", f"file={overlay},if=virtio,format=qcow2,cache=unsafe",
             "-drive", f"file={payload},if=virtio,format=raw,readonly=on",
