@@ -5,7 +5,7 @@ One container, run once, its output on a given descriptor; the control connectio
 
 from __future__ import annotations
 
-import base64
+import binascii
 import json
 import os
 import signal
@@ -38,7 +38,7 @@ def main(document: bytes, control: socket.socket, output: int) -> NoReturn:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         launch = json.loads(document)
         process = launch["process"]
-        process["program"] = base64.b64decode(process["program"])
+        process["program"] = binascii.a2b_base64(process["program"])
         answer: dict[str, Any] = {"exit": _run(launch, control, output)}
     except BaseException as error:  # noqa: BLE001 - told to whoever asked, whatever it is
         answer = {"failed": describe(error)}

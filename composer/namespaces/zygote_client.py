@@ -46,7 +46,7 @@ class Zygote:
         interpreter = _sealed_interpreter()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-B", "-c", _CODE, package],
+                [sys.executable, "-I", "-S", "-OO", "-c", _CODE, package],
                 executable=f"/proc/self/fd/{interpreter}" if interpreter >= 0 else sys.executable,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -160,6 +160,11 @@ class Container:
                 self._cancel_restart()
                 return
             raise LaunchError(f"container {self.state['name']} is not running", kind="conflict")
+        if number in (9, self.launch["stop_signal"]):
+            # Whoever sends these means it to end, whatever the restart policy; as Docker has it.
+            self.state.values["stopped_by_user"] = True
+            if self.state["status"] == "paused":
+                self.cgroup.thaw()
         sys_.pidfd_send_signal(self.init.pidfd, number)
 
     def stop(self, timeout: float | None, done: Callable[[], None]) -> None:

@@ -5,11 +5,10 @@ Its first message on the control connection says whether the container started.
 
 from __future__ import annotations
 
-import base64
+import binascii
 import ctypes
 import json
 import os
-import random
 import signal
 import socket
 from contextlib import suppress
@@ -116,7 +115,7 @@ class Shim:
         self._clients.remove(client)
         if client.agent and not self._dismissed and self._launch["respawn"] and not self._respawn_due:
             self._respawn_due = True
-            pause = _RESPAWN_PAUSE * (1 + random.random())  # noqa: S311 - spreads shims in time
+            pause = _RESPAWN_PAUSE * (1 + os.getpid() % 16 / 16)  # spreads shims in time
             self.loop.call_later(pause, self._respawn)
 
     def _respawn(self) -> None:
@@ -154,7 +153,7 @@ def main(document: bytes, control: socket.socket, held: list[int]) -> NoReturn:
         launch = json.loads(document)
         run = launch["run"]
         process = launch["process"]
-        process["program"] = base64.b64decode(process["program"])
+        process["program"] = binascii.a2b_base64(process["program"])
         launch["state"]["shim"] = {
             "pid": os.getpid(),
             "start": start_time(os.getpid()),
