@@ -118,6 +118,8 @@ class Executor:
                 error.path = f"services.{operation.service}"
             if project is not None and error.where is None and error.path:
                 error.where = project.locate(error.path)
+        if isinstance(operation, ops.WaitFor):
+            return error  # the container in question has been reported
         kind: Kind = operation.kind  # type: ignore[assignment]
         self._report(
             Event(

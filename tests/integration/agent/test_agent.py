@@ -243,3 +243,77 @@ def test_a_plan_says_what_changed_and_changes_nothing(project):
     assert done.code == 2
     assert f"~ recreate container {project.name}-web-1  environment.A changed" in done.out
     assert project.state("web")["pid"] == before
+
+
+def test_a_process_that_dies_is_restarted_but_not_one_that_was_killed_on_purpose(project):
+    project.write({"db": {"restart": "always"}, "web": {"depends_on": ["db"]}})
+    project.run("up", "-d")
+    before, dependant = project.state("db")["pid"], project.state("web")["pid"]
+    os.kill(before, signal.SIGKILL)
+    eventually(lambda: project.state("db")["status"] == "running" and project.state("db")["pid"] != before)
+    assert project.state("web")["pid"] == dependant
+    project.run("kill", "db")
+    eventually(lambda: project.state("db")["status"] == "exited")
+    time.sleep(0.5)  # longer than the first pause before a restart
+    assert project.state("db")["status"] == "exited"
+
+
+def test_a_changed_network_is_made_anew_and_containers_keep_what_they_wrote(project):
+    project.write({"web": {}, "db": {}}, networks={"default": {}})
+    project.run("up", "-d")
+    project.run("exec", "-T", "web", "touch", "/written")
+    project.write({"web": {}, "db": {}}, networks={"default": {"internal": True}})
+    project.run("up", "-d")
+    project.run("exec", "-T", "web", "ls", "/written")
+    done = project.run("exec", "-T", "web", "nslookup", "-type=a", "db")
+    assert done.out.count("Address") == 2
+    assert "default via" not in project.run("exec", "-T", "web", "ip", "route").out
+
+
+def test_run_starts_what_it_needs_and_returns_the_exit_code(project):
+    probe = {"test": ["CMD", "true"], "interval": "30s"}
+    job = {"depends_on": {"db": {"condition": "service_healthy"}}}
+    project.write({"job": job, "db": {"healthcheck": probe}})
+    done = project.run("run", "--rm", "-T", "job", "sh", "-c", "nslookup -type=a db; exit 7", check=False)
+    assert done.code == 7
+    assert "Address" in done.out
+    assert [name for name in project.states() if "-run-" in name] == []
+
+
+def test_hooks_and_their_failures(project):
+    project.write(
+        {
+            "web": {
+                "pre_start": [{"command": ["sh", "-c", "echo migrated >/shared/m"]}],
+                "post_start": [{"command": ["sh", "-c", "cat /shared/m >/shared/p"]}],
+                "pre_stop": [{"command": ["sh", "-c", "echo bye >/shared/s"]}],
+                "volumes": ["shared:/shared"],
+            },
+            "look": {"volumes": ["shared:/shared"]},
+        },
+        volumes={"shared": {}},
+    )
+    project.run("up", "-d")
+    assert project.run("exec", "-T", "web", "cat", "/shared/p").out == "migrated\n"
+    project.run("stop", "web")
+    assert project.run("exec", "-T", "look", "cat", "/shared/s").out == "bye\n"
+
+
+def test_configs_and_secrets(project):
+    (project.path / "token").write_text("s3cret")
+    project.write(
+        {
+            "web": {
+                "configs": ["motd"],
+                "secrets": ["token", {"source": "token", "target": "own", "uid": "5", "mode": 0o400}],
+            }
+        },
+        configs={"motd": {"content": "hello"}},
+        secrets={"token": {"file": "./token"}},
+    )
+    project.run("up", "-d")
+    shown = project.run(
+        "exec", "-T", "web", "sh", "-c", "cat /motd /run/secrets/token; ls -ln /run/secrets/own"
+    )
+    assert shown.out.startswith("hellos3cret-r--------")
+    assert shown.out.split()[2] == "5"
