@@ -18,7 +18,7 @@ from composer.errors import BuildError
 from composer.frozen import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 @frozen
@@ -35,10 +35,11 @@ class Fetched:
 
     Attributes:
         name: What it is called in a destination directory; empty for a repository.
-        path: File or directory.
+        path: File or directory; empty when the server only confirmed what it is.
         digest: Of its content, or the commit.
         mtime: Nanoseconds, None when the server did not say.
         unpack: It is an archive to be unpacked.
+        fetch: Brings it here after all, when the cache lacks the step.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Fetched:
     digest: str
     mtime: int | None = None
     unpack: bool = False
+    fetch: Callable[[], Fetched] | None = None
 
 
 @frozen
@@ -167,7 +169,7 @@ class Copier:
             mode = self.mode.apply(stat.S_IFREG | 0o644)
             upper.add_bytes(target.of_file(inline.name), inline.data, target.owner, mode, self.step.mtime)
         for item in self.step.fetched:
-            self._fetched(upper, target, item)
+            self._fetched(upper, target, item if item.path or item.fetch is None else item.fetch())
 
     def _entry(self, upper: UpperDirectory, path: str, source: str, found: os.stat_result) -> None:
         upper.add_entry(

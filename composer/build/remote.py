@@ -233,8 +233,16 @@ def remote_commit(source: GitSource) -> str:
         return source.ref
     if shutil.which("git") is None:
         return ""
-    lines = _git("ls-remote", "--", source.url, source.ref or "HEAD").splitlines()
-    return lines[0].split()[0] if lines else ""
+    ref = source.ref or "HEAD"
+    found: dict[str, str] = {}
+    for line in _git("ls-remote", "--", source.url, ref, f"{ref}^{{}}").splitlines():
+        commit, _, name = line.partition("\t")
+        found[name] = commit
+    # The order of gitrevisions(7); a tag with a message is an object of its own, `^{}` is its commit.
+    for name in (f"refs/tags/{ref}^{{}}", f"{ref}^{{}}", f"refs/tags/{ref}", ref, f"refs/heads/{ref}"):
+        if name in found:
+            return found[name]
+    return ""
 
 
 def _git(*words: str) -> str:

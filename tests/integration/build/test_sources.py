@@ -78,6 +78,10 @@ def test_add_a_url(workshop: Workshop, served: tuple[Path, str]) -> None:
     assert found is not None
     assert found.st_mode & 0o7777 == 0o600
     assert int(found.st_mtime) == int((root / "file").stat().st_mtime)
+    again = workshop.build(f"FROM busybox\nADD --checksum=sha256:{digest} {url}/file /d/\n")
+    assert "CACHED" in again.err
+    workshop.build(f"FROM busybox\nADD {url}/file /other\n")
+    assert workshop.read("other") == "content"
     wrong = workshop.build(f"FROM busybox\nADD --checksum=sha256:{'0' * 64} {url}/file /d/\n", check=False)
     assert "has the checksum" in wrong.err
     gone = workshop.build(f"FROM busybox\nADD {url}/gone /d/\n", check=False)
