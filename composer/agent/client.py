@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from composer.agent.sockets import LOCK, connect
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 START_SECONDS = 20.0
 """How long an agent may take to start; imports from a cold disk are slow."""
 LEAVE_SECONDS = 5.0
+ATTEMPTS = 3
+"""How often an agent may leave under our hands."""
 
 _early: socket.socket | None = None
 
@@ -107,8 +110,8 @@ class Client:
         Raises:
             ComposerError: Whatever went wrong in the agent, as it was raised there.
         """
-        self._send({"op": op, **fields})
-        while line := self._lines.readline():
+        line = self._ask({"op": op, **fields})
+        while line:
             message = json.loads(line)
             if "event" in message:
                 yield _event(message["event"])
@@ -118,10 +121,31 @@ class Client:
                 self._leaving = bool(message.get("leaving"))
                 yield message["result"]
                 return
+            line = self._next()
         raise EngineError(
             f"the agent of project {self._project} ended unexpectedly",
             hint=f"run the command again, and look at {self._paths.project(self._project)}/agent.log",
         )
+
+    def _ask(self, message: dict[str, Any]) -> bytes:
+        """Send a request and return the first line of the answer.
+
+        An agent that is just leaving may take the connection and go before it reads: then nothing has
+        happened, and a new agent is asked.
+        """
+        for _ in range(ATTEMPTS):
+            with suppress(BrokenPipeError, ConnectionResetError):
+                self._connection.sendall(json.dumps(message).encode() + b"\n")
+                return self._lines.readline()
+            again = connect_or_start(self._paths, self._project)
+            self._connection, self._lines = again._connection, again._lines  # noqa: SLF001 - our own class
+        return b""
+
+    def _next(self) -> bytes:
+        try:
+            return self._lines.readline()
+        except ConnectionResetError:
+            return b""
 
     def close(self) -> None:
         """Disconnect; waits for an agent that has nothing left to look after, until it is gone."""
@@ -136,12 +160,6 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _send(self, message: dict[str, Any]) -> None:
-        try:
-            self._connection.sendall(json.dumps(message).encode() + b"\n")
-        except OSError as error:
-            raise EngineError(f"the agent of project {self._project} cannot be reached: {error}") from error
 
 
 def _probably_running(paths: Paths, project: str) -> bool:

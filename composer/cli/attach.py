@@ -63,12 +63,12 @@ class Attachment:
         try:
             client = shim(self._paths, self._id)
         except NotFoundError:
-            # It ended before we came.
-            if self._history:
-                self._print_log(None)
-            return self._ended()
+            return self._came_late()
         with client:
-            answer = client.request("attach", stdin=self._stdin)
+            try:
+                answer = client.request("attach", stdin=self._stdin)
+            except NotFoundError:
+                return self._came_late()
             if self._history:
                 self._print_log(answer.get("log", 0))
                 for stream, text in answer.get("partial", {}).items():
@@ -77,6 +77,12 @@ class Attachment:
                 with RawTerminal():
                     return self._relay(client)
             return self._relay(client)
+
+    def _came_late(self) -> int:
+        """It ended before we were attached: everything is in its log."""
+        if self._history:
+            self._print_log(None)
+        return self._ended()
 
     def _relay(self, client: ShimClient) -> int:
         wake, awake = os.pipe()

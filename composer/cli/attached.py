@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from composer.cli.follow import Follower
 from composer.cli.main import report_error
-from composer.cli.operate import operate
+from composer.cli.operate import connect, operate
 from composer.cli.render import make_renderer
 from composer.cli.render.base import BaseRenderer
 from composer.cli.render.logs import LogPrinter
@@ -23,6 +23,7 @@ from composer.cli.render.logs import LogPrinter
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from composer.agent.client import Client
     from composer.cli.context import Context
     from composer.cli.follow import Change
     from composer.cli.snapshot import Container
@@ -69,12 +70,14 @@ class _Request(threading.Thread):
         wake: int,
         *,
         show: bool,
+        client: Client | None = None,
     ) -> None:
         super().__init__(daemon=True)
         self._arguments = (context, op, options)
         self._loaded = loaded
         self._wake = wake
         self._show = show
+        self._client = client
         self.done = False
         self.error: BaseException | None = None
 
@@ -83,7 +86,7 @@ class _Request(threading.Thread):
         # The live table would paint over the logs.
         renderer = make_renderer(context, live=False) if self._show else _Warnings(context)
         try:
-            operate(context, op, options, loaded=self._loaded, renderer=renderer)
+            operate(context, op, options, loaded=self._loaded, renderer=renderer, client=self._client)
         except BaseException as error:  # noqa: BLE001 - raised again in the main thread
             self.error = error
         self.done = True
@@ -123,8 +126,14 @@ class Attached:
 
     def run(self, *, prefix: bool, colour: bool, timestamps: bool) -> int:
         """Do it and return the exit code."""
+        # One connection for both passes: the agent stays while it is open.
+        with connect(self._context, self._loaded) as client:
+            return self._run(client, prefix=prefix, colour=colour, timestamps=timestamps)
+
+    def _run(self, client: Client, *, prefix: bool, colour: bool, timestamps: bool) -> int:
         context = self._context
-        operate(context, "up", {**self._options, "start": False}, loaded=self._loaded, title="up")
+        made = {**self._options, "start": False}
+        operate(context, "up", made, loaded=self._loaded, title="up", client=client)
         # Before there is a thread: only the thread that forks lives on in a child.
         watcher = self._start_watching() if self._watch else 0
         printer = LogPrinter(
@@ -153,7 +162,7 @@ class Attached:
                     "build": "never",
                     "pull": "never",
                 }
-                starting = self._request("up", start, write, show=False)
+                starting = self._request("up", start, write, show=False, client=client)
                 self._follow(follower, printer, starting, read, write)
         finally:
             if watcher:
@@ -201,8 +210,16 @@ class Attached:
     def _interrupted(self, _number: int, _frame: object) -> None:
         self._interrupts += 1
 
-    def _request(self, op: str, options: Mapping[str, Any], wake: int, *, show: bool) -> _Request:
-        request = _Request(self._context, op, options, self._loaded, wake, show=show)
+    def _request(
+        self,
+        op: str,
+        options: Mapping[str, Any],
+        wake: int,
+        *,
+        show: bool,
+        client: Client | None = None,
+    ) -> _Request:
+        request = _Request(self._context, op, options, self._loaded, wake, show=show, client=client)
         request.start()
         return request
 

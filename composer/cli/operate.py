@@ -71,6 +71,7 @@ def operate(
     title: str = "",
     quiet: bool = False,
     renderer: Renderer | None = None,
+    client: Client | None = None,
 ) -> dict[str, Any]:
     """Carry out *op* in the project's agent and return its result; with `--dry-run` only print the plan.
 
@@ -82,6 +83,7 @@ def operate(
         title: Head of the live table, default *op*.
         quiet: Show no progress.
         renderer: Use this one instead of a new one.
+        client: Use this connection, and leave it open: while one is there, the agent stays.
 
     Raises:
         ComposerError: Whatever went wrong in the agent, as it was raised there.
@@ -89,14 +91,15 @@ def operate(
     if context.options.dry_run and op != "plan":
         context.print(plan(context, op, options, loaded)["text"], end="")
         return {}
-    client = connect(context, loaded)
+    connection = client or connect(context, loaded)
     try:
         if renderer is not None:
-            return _drain(client, op, options, loaded, renderer)
+            return _drain(connection, op, options, loaded, renderer)
         with context.renderer(title or op, quiet=quiet) as fresh:
-            return _drain(client, op, options, loaded, fresh)
+            return _drain(connection, op, options, loaded, fresh)
     finally:
-        client.close()
+        if client is None:
+            connection.close()
 
 
 def connect(context: Context, loaded: LoadedProject | None = None) -> Client:

@@ -262,7 +262,10 @@ def test_a_named_volume_lasts_until_down_v(scenario) -> None:
     project = scenario("lifecycle")
     for number in range(2):
         project("up", "-d", "--wait", "app")
-        assert f"run {number}" in project("logs", "app").out
+        deadline = time.monotonic() + 20
+        while f"run {number}" not in (seen := project("logs", "app").out):
+            assert time.monotonic() < deadline, seen
+            time.sleep(0.1)
         project("down")
     assert project("volumes", "-q").out.split() == ["lifecycle_data"]
     project("up", "-d", "app")
@@ -374,7 +377,7 @@ def test_watch_copies_removes_executes_and_rebuilds(scenario, tmp_path) -> None:
             assert time.monotonic() < deadline, (seen, expected)
             time.sleep(0.1)
 
-    assert inside("cat", "/app/src/a.txt", "/version") == "one\nfirst\n"
+    assert project("exec", "-T", "app", "cat", "/app/src/a.txt", "/version").out == "one\nfirst\n"
     (source / "a.txt").write_text("two\n")
     (source / "new").mkdir()
     (source / "new" / "b.txt").write_text("deep\n")

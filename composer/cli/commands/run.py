@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from composer.errors import UsageError
 
 if TYPE_CHECKING:
+    from composer.agent.client import Client
     from composer.cli.context import Context
     from composer.cli.parser import CommandParser
 
@@ -56,7 +57,7 @@ def add_arguments(parser: CommandParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Create, start, attach, remove."""
-    from composer.cli.operate import operate, start_agent
+    from composer.cli.operate import connect, operate, start_agent
     from composer.cli.project import check_declared
 
     if args.publish and args.service_ports:
@@ -69,30 +70,39 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if context.options.dry_run:
         operate(context, "run", options, loaded=loaded)
         return 0
-    if args.detach:
-        options |= {"start": True, "remove": args.rm}
-        context.print(operate(context, "run", options, loaded=loaded, title="run", quiet=args.quiet)["id"])
-        return 0
-    created = operate(context, "run", options, loaded=loaded, title="run", quiet=args.quiet)["id"]
-    try:
-        operate(context, "start_container", {"id": created}, loaded=loaded, quiet=True)
-        from composer.cli.attach import Attachment
-        from composer.cli.terminal import DETACH_KEYS, parse_keys
+    with connect(context, loaded) as client:
+        if args.detach:
+            options |= {"start": True, "remove": args.rm}
+        made = operate(context, "run", options, loaded=loaded, title="run", quiet=args.quiet, client=client)
+        if args.detach:
+            context.print(made["id"])
+            return 0
+        return _attached(args, context, client, made["id"], options)
 
-        attachment = Attachment(
-            context.paths,
-            created,
-            terminal=options["tty"],
-            stdin=options["stdin_open"],
-            history=True,
-            detach=parse_keys(DETACH_KEYS),
-        )
-        code = attachment.run()
+
+def _attached(
+    args: argparse.Namespace, context: Context, client: Client, created: str, options: dict[str, Any]
+) -> int:
+    """Start the container, stay until it ends, and remove it when that was asked for."""
+    from composer.cli.attach import Attachment
+    from composer.cli.operate import operate
+    from composer.cli.terminal import DETACH_KEYS, parse_keys
+
+    attachment = Attachment(
+        context.paths,
+        created,
+        terminal=options["tty"],
+        stdin=options["stdin_open"],
+        history=True,
+        detach=parse_keys(DETACH_KEYS),
+    )
+    try:
+        operate(context, "start_container", {"id": created}, quiet=True, client=client)
+        return attachment.run()
     finally:
-        if args.rm:
+        if args.rm and not attachment.detached:
             removal = {"id": created, "volumes": True, "force": True}
-            operate(context, "remove_container", removal, loaded=loaded, quiet=True)
-    return code
+            operate(context, "remove_container", removal, quiet=True, client=client)
 
 
 def run_options(args: argparse.Namespace, context: Context) -> dict[str, Any]:
