@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
 _KILL_WAIT = 10.0
 _EVENT_BUFFER = 10_000
+_LOOK_AGAIN = 0.5
 
 
 class NamespaceEngine:
@@ -132,6 +133,7 @@ class NamespaceEngine:
         if state.status not in ACTIVE:
             raise ConflictError(f"container {state.name} is not running")
         await self.link(container_id).request("signal", signal=number)
+        self.publish_event("kill", self.store.state(container_id))
 
     async def pause(self, container_id: str) -> None:
         """See `Engine.pause`."""
@@ -183,17 +185,16 @@ class NamespaceEngine:
     async def wait(self, container_id: str) -> ContainerState:
         """See `Engine.wait`."""
         async with self._listening(lambda event: event.container == container_id) as events:
-            state = self.store.state(container_id)
-            if state.status not in ACTIVE or self._supervisor.will_restart(container_id):
+            while True:
+                state = self.store.state(container_id)
                 if state.status not in ACTIVE and not self._supervisor.will_restart(container_id):
                     return state
-            else:
-                self.link(container_id)
-            async for event in events:
-                found: ContainerState = event.state
-                if found.status not in ACTIVE and not self._supervisor.will_restart(container_id):
-                    return found
-        raise EngineError("the engine was closed")
+                if state.status in ACTIVE:
+                    with suppress(ConflictError):  # it ends right now
+                        self.link(container_id)
+                # An end between reading the state and subscribing brings no event: look again.
+                with anyio.move_on_after(_LOOK_AGAIN):
+                    await events.receive()
 
     async def execute(
         self,
@@ -419,9 +420,13 @@ class NamespaceEngine:
     async def _settled(self, container_id: str) -> None:
         """Wait until a shim that is about to end has given everything back."""
         link = self._links.get(container_id)
-        if link is not None and not link.closed:
-            with anyio.move_on_after(_KILL_WAIT):
-                await link.ended()
+        if link is None or link.closed:
+            sock = links.connect(self.paths.container_run(container_id))
+            if sock is None:
+                return
+            link = self.add_link(container_id, sock)
+        with anyio.move_on_after(_KILL_WAIT):
+            await link.ended()
 
     def cgroup_of(self, config: ContainerConfig) -> str:
         """The container's control group: where its shim put it, or where a new one would."""

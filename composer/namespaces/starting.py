@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from composer.errors import ConflictError, EngineError, UnsupportedError
+from composer.errors import ComposerError, ConflictError, EngineError, UnsupportedError
 from composer.namespaces.failures import failure
 from composer.namespaces.launch import compile_launch
 from composer.namespaces.network.files import hosts_file, resolv_conf
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from composer.namespaces.network.setups import EndpointSetup
     from composer.state.paths import Paths
 
+_UNDO = 10.0
 _SIZE = re.compile(r"(\d+)([kmg]?)b?\Z", re.IGNORECASE)
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _LOG_OPTIONS = ("max-size", "max-file")
@@ -110,7 +112,15 @@ async def _fork(
     finally:
         theirs.close()
     link = engine.add_link(config.id, ours)
-    message, fds = await link.started()
+    try:
+        message, fds = await link.started()
+    except anyio.get_cancelled_exc_class():
+        # Nobody waits for it any more: it shall not run half made.
+        with anyio.CancelScope(shield=True), anyio.move_on_after(_UNDO):
+            await link.started()
+            with suppress(ComposerError):
+                await link.request("stop", timeout=0)
+        raise
     for fd in fds:
         os.close(fd)
     if report := message.get("failed"):

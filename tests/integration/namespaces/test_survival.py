@@ -235,3 +235,20 @@ def test_a_shim_that_was_left_on_purpose_calls_nobody(laboratory, tmp_path):
             await engine.remove(config.id, force=True)
 
     anyio.run(body)
+
+
+def test_a_cancelled_start_leaves_no_running_container(laboratory):
+    async def body():
+        async with open_engine(laboratory.paths) as engine:
+            configs = [laboratory.config("sleep", "100") for _ in range(6)]
+            for index, config in enumerate(configs):
+                await engine.create(config)
+                with anyio.move_on_after(0.004 * index):
+                    await engine.start(config.id)
+                    continue
+                [state] = [state for state in await engine.containers() if state.id == config.id]
+                assert state.status in ("created", "exited")
+            for config in configs:
+                await engine.remove(config.id, force=True)
+
+    anyio.run(body)
