@@ -174,6 +174,9 @@ def _service(project: Project, path: str, service: Any) -> Iterator[UnsupportedE
             yield _error(
                 project, f"{path}.volumes[{index}]", f"mounts of type {volume['type']} are not supported"
             )
+    for index, port in enumerate(service.get("ports") or ()):
+        if not port.get("target"):
+            yield _error(project, f"{path}.ports[{index}]", "a container has no port 0", "name a port")
     for index, hook in enumerate(service.get("pre_start") or ()):
         if hook.get("per_replica"):
             yield _error(project, f"{path}.pre_start[{index}].per_replica", "per_replica is not supported")
@@ -197,7 +200,7 @@ def markdown() -> str:
     lines = [
         "# Attributes of a Compose file",
         "",
-        "<!-- made by composer/spec/attributes.py: do not edit, run `make reference` -->",
+        "<!-- made by composer/spec/attributes.py: do not edit, run `python -m composer.spec.attributes` -->",
         "",
         "What becomes of each attribute at run time. Everything is read, checked and shown by",
         "`composer config`; what is refused is refused by name, with its line, before anything starts.",
@@ -207,3 +210,9 @@ def markdown() -> str:
     ]
     lines += [f"| `{row.path}` | {row.state} | {row.reason} |" for row in attributes()]
     return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(markdown())

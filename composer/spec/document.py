@@ -57,12 +57,14 @@ class _Decoder:
             raise spec_error("must be a mapping", self.model, path)
         result = like(value)
         always = struct.always
-        for key, field in struct.fields.items():
+        fields = struct.fields
+        for key in struct.order(value):
             item = value.get(key)
             if item is None:
                 if key in always:
                     result[key] = always[key]
                 continue
+            field = fields[key]
             converted = self.field(item, field, (*path, key))
             if converted is None and key not in always:
                 continue

@@ -24,6 +24,14 @@ class Struct(NamedTuple):
     fields: dict[str, Field]
     always: dict[str, Any]
 
+    def order(self, value: Any) -> list[str]:
+        """The keys of *value* that are attributes, and those shown always, in the order of the table."""
+        fields = self.fields
+        if len(value) * 4 > len(fields):
+            return [key for key in fields if key in value or key in self.always]
+        present = {*self.always, *(key for key in value if key in fields)}
+        return sorted(present, key=list(fields).index) if len(present) > 1 else list(present)
+
 
 class ListOf(NamedTuple):
     """A list of structures."""

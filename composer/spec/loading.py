@@ -224,7 +224,7 @@ def _complete(
         select(document, disabled, services)
     if resolve_environment:
         for key, service in document["services"].items():
-            _resolve_service(document, key, service, found.environment, warnings)
+            _resolve_service(document, key, service, found, warnings)
     return document, disabled
 
 
@@ -247,9 +247,10 @@ def _profiles(given: Sequence[str], environment: Mapping[str, str]) -> list[str]
 
 
 def _resolve_service(
-    document: Any, key: str, service: Any, environment: Mapping[str, str], warnings: Warnings
+    document: Any, key: str, service: Any, found: discover.Found, warnings: Warnings
 ) -> None:
     """Fold env files into `environment` and label files into `labels`."""
+    environment = found.environment
     own = service.get("environment")
     env_files = service.pop("env_file", None) or ()
     if own or env_files:
@@ -259,7 +260,7 @@ def _resolve_service(
         values: dict[str, Any] = {}
         for index, entry in enumerate(env_files):
             path: Any = ("services", key, "env_file", index)
-            values.update(_env_file(entry, environment, resolved, warnings, document, path))
+            values.update(_env_file(entry, found, resolved, warnings, document, path))
         for name, value in values.items():
             if name not in resolved:
                 resolved[name] = value
@@ -267,7 +268,8 @@ def _resolve_service(
             service["environment"] = resolved
     if label_files := service.pop("label_file", None):
         labels: dict[str, str] = {}
-        for index, file in enumerate(label_files):
+        for index, name in enumerate(label_files):
+            file = os.path.join(found.directory, name)
             _readable(file, "label file", document, ("services", key, "label_file", index))
             labels.update(dotenv.parse(dotenv.read(file), labels.get, file=file, missing=warnings.unset))
         labels.update(service.get("labels") or {})
@@ -275,15 +277,15 @@ def _resolve_service(
 
 
 def _env_file(
-    entry: Any, environment: Mapping[str, str], own: Any, warnings: Warnings, document: Any, path: Any
+    entry: Any, found: discover.Found, own: Any, warnings: Warnings, document: Any, path: Any
 ) -> dict[str, str]:
-    file = entry["path"]
+    file = os.path.join(found.directory, entry.get("path", ""))
     if not os.path.exists(file) and not entry.get("required", True):
         return {}
     _readable(file, "env file", document, path)
 
     def lookup(name: str) -> str | None:
-        value = environment.get(name)
+        value = found.environment.get(name)
         return own.get(name) if value is None else value
 
     kind = entry.get("format", "")

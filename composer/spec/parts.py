@@ -38,7 +38,7 @@ class FileReference:
         mode: Permission bits, or None for the default 0444.
     """
 
-    source: str
+    source: str = ""
     target: str = ""
     uid: str = ""
     gid: str = ""
@@ -244,8 +244,8 @@ class WatchRule:
     `action` is sync, rebuild, restart, sync+restart or sync+exec.
     """
 
-    path: str
-    action: str
+    path: str = ""
+    action: str = ""
     target: str = ""
     exec: Hook = field(default_factory=Hook)
     include: tuple[str, ...] = ()
@@ -273,7 +273,7 @@ class DeviceMapping:
 class EnvFile:
     """An env file that was folded into `environment`; kept with --no-env-resolution only."""
 
-    path: str
+    path: str = ""
     required: bool = True
     format: str = ""
 
@@ -326,7 +326,7 @@ class ServiceNetwork:
 class Port:
     """A published port. `published` is text: empty (any free port), `8080`, or a range `8000-8010`."""
 
-    target: int
+    target: int = 0
     published: str = ""
     host_ip: str = ""
     protocol: str = "tcp"
@@ -339,7 +339,7 @@ class Port:
 class Provider:
     """An external program that stands for the service; refused before anything starts."""
 
-    type: str
+    type: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -388,7 +388,7 @@ class Mount:
     for an anonymous one), tmpfs, image, npipe or cluster.
     """
 
-    type: str
+    type: str = ""
     target: str = ""
     source: str = ""
     read_only: bool = False
