@@ -78,15 +78,19 @@ def plan_images(
         ImageError: An image is missing, and may be neither pulled nor built.
     """
     operations: dict[str, Operation] = {}
-    for name in _with_build_contexts(project, services):
+    chosen = _with_build_contexts(project, services)
+    for name in chosen:
         service = project.services[name]
         wanted = image_name(project, service)
         policy = pull or service.pull_policy or "missing"
         found = present.get(wanted)
         if service.build is not None:
             _plan_built(operations, service, wanted, policy, build, found, project)
-        else:
+        elif (builder := _builder(project, wanted)) is None:
             _plan_pulled(operations, service, wanted, policy, found, now, project)
+        elif found is None and builder.name not in chosen:
+            # An image that the project builds is never pulled, even if its builder is not to run.
+            _plan_built(operations, builder, wanted, "build", build, found, project)
         for mount in service.volumes:
             if mount.type == "image" and mount.source not in project.services:
                 _plan_pulled(
@@ -108,6 +112,18 @@ def built_from(service: Service) -> list[str]:
     from composer.build.compose import needed_services
 
     return needed_services(service)
+
+
+def _builder(project: Project, image: str) -> Service | None:
+    """The service whose `build` makes *image*; others name it without a `build` of their own."""
+    return next(
+        (
+            service
+            for service in project.services.values()
+            if service.build is not None and image_name(project, service) == image
+        ),
+        None,
+    )
 
 
 def _with_build_contexts(project: Project, services: Iterable[str]) -> list[str]:
