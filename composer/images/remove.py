@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from composer.errors import ConflictError, NotFoundError
@@ -122,6 +123,7 @@ def sweep_unneeded(store: Store, *, blocking: bool = True) -> int:
                     store.blobs.remove(digest)
                     freed += size
             freed += _sweep_partial(store)
+            _sweep_locks(store)
             _forget_blobs(store)
     except ConflictError:
         return 0
@@ -142,6 +144,13 @@ def _sweep_partial(store: Store) -> int:
             os.unlink(entry.path)
             freed += status.st_size
     return freed
+
+
+def _sweep_locks(store: Store) -> None:
+    """Remove the lock files of single layers: they are only held by those who hold `using()` as well."""
+    with suppress(FileNotFoundError):
+        for entry in os.scandir(store.paths.root / "locks" / "layers"):
+            os.unlink(entry.path)
 
 
 def _forget_blobs(store: Store) -> None:
