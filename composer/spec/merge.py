@@ -251,7 +251,9 @@ def _last_of_each(sequence: list[Any], key_of: Callable[[Any], Any]) -> Any:
     result = seq_like(sequence)
     for item, place in zip(sequence, places_of(sequence), strict=True):
         key = key_of(item)
-        if key is not None and key in positions:
+        if key is None or isinstance(key, (dict, list)):
+            result.add(item, place)
+        elif key in positions:
             result[positions[key]] = item
             result.places[positions[key]] = place
         else:

@@ -47,9 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, context: Context) -> int:
     """Load and print."""
     if args.variables:
-        from composer.cli.commands import config_variables
+        from composer.cli.commands.config_variables import run as run_variables
 
-        return config_variables.run(args, context)
+        return run_variables(args, context)
     listing = args.services or args.volumes or args.networks or args.models or args.images or args.profiles
     loaded = context.load(
         tuple(args.selected),
@@ -88,9 +88,9 @@ def _document(args: argparse.Namespace, loaded: LoadedProject, context: Context)
     else:
         document = output.printable(loaded.document)
     if args.resolve_image_digests or args.lock_image_digests:
-        from composer.cli.commands import config_digests
+        from composer.cli.commands.config_digests import pin
 
-        document = config_digests.pin(document, context, lock=args.lock_image_digests)
+        document = pin(document, context, lock=args.lock_image_digests)
     if not args.no_interpolate:
         document = output.escape(output.without_extensions(document) if args.format == "json" else document)
     if args.format == "json":
