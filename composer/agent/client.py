@@ -181,7 +181,8 @@ def _spawn() -> socket.socket:
             (os.POSIX_SPAWN_DUP2, null, 1),
             (os.POSIX_SPAWN_DUP2, null, 2),
         ]
-        argv = [sys.executable, "-m", "composer.agent", "--adopt"]
+        # Without site: what it would find is on the path that is handed over.
+        argv = [sys.executable, "-S", "-m", "composer.agent", "--adopt"]
         # What the agent starts must not be stopped by this terminal's signals.
         os.posix_spawn(sys.executable, argv, _environment(), file_actions=actions, setsid=True, setsigmask=())
     except OSError as error:
@@ -194,10 +195,10 @@ def _spawn() -> socket.socket:
 
 
 def _environment() -> dict[str, str]:
-    """The caller's, plus where this package is: it may run from a tree that is not installed."""
+    """The caller's, with the caller's module path: it may run from a tree that is not installed."""
     package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    path = os.environ.get("PYTHONPATH", "")
-    return {**os.environ, "PYTHONPATH": f"{package}:{path}" if path else package}
+    path = dict.fromkeys([package, *(entry for entry in sys.path if entry)])
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
 
 
 def _adopt(early: socket.socket, paths: Paths, project: str) -> bool:

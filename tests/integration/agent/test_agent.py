@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import time
+from random import Random
 
 import pytest
 
@@ -317,3 +318,36 @@ def test_configs_and_secrets(project):
     )
     assert shown.out.startswith("hellos3cret-r--------")
     assert shown.out.split()[2] == "5"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["command", "agent", "both"])
+def test_whoever_is_killed_at_whatever_moment_the_next_up_finishes_and_down_leaves_nothing(project, victim):
+    random = Random(victim)
+    probe = {"test": ["CMD", "true"], "interval": "1s"}
+    services = {
+        "db": {"healthcheck": probe, "volumes": ["data:/data", "/anonymous"]},
+        "job": {"command": ["true"], "depends_on": {"db": {"condition": "service_healthy"}}},
+        "web": {"scale": 3, "depends_on": {"job": {"condition": "service_completed_successfully"}}},
+    }
+    for round_number in range(8):
+        services["web"]["environment"] = {"ROUND": str(round_number)}  # some rounds recreate, too
+        project.write(services, volumes={"data": {}})
+        command = project.start("up", "-d")
+        time.sleep(random.uniform(0, 1.5))
+        if victim != "agent":
+            command.kill()
+        if victim != "command" and (agent := project.agent()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(agent, signal.SIGKILL)
+        command.communicate(timeout=30)
+        if random.random() < 0.5:
+            project.run("up", "-d", "--wait")
+            states = {
+                name.removeprefix(f"{project.name}-"): state for name, state in project.states().items()
+            }
+            assert sorted(states) == ["db-1", "job-1", "web-1", "web-2", "web-3"]
+            assert all(state["status"] == "running" for name, state in states.items() if name != "job-1")
+        if random.random() < 0.5:
+            project.run("down", "-v", "-t", "1")
+            assert project.states() == {}
