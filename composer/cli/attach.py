@@ -9,19 +9,29 @@ from __future__ import annotations
 import os
 import select
 import signal
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from composer.app import shim
 from composer.cli.logfile import LOG
 from composer.cli.snapshot import read_container
 from composer.cli.terminal import DetachFilter, RawTerminal, window_size, write_all
-from composer.errors import NotFoundError
+from composer.errors import ConflictError, NotFoundError
 
 if TYPE_CHECKING:
     from composer.namespaces.client import ShimClient
     from composer.state.paths import Paths
 
 GONE = 137
+FORWARDED = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
+"""Signals that go on to the container."""
 
 
 class Attachment:
@@ -56,10 +66,33 @@ class Attachment:
         self._filter = DetachFilter(detach if terminal else b"")
         self._forward = forward
         self._code: int | None = None
+        self._pending: list[int] = []
         self.detached = False
 
     def run(self) -> int:
         """Stay until it ends (its exit code) or the detach keys are pressed (0)."""
+        wake, awake = os.pipe()
+        os.set_blocking(awake, False)
+
+        def noted(signum: int, _frame: object) -> None:
+            self._pending.append(signum)
+            os.write(awake, b"s")
+
+        # From the very beginning: a signal must not end us once the container has said a word.
+        saved = {signum: signal.signal(signum, noted) for signum in self._signals()}
+        try:
+            return self._attach(wake)
+        finally:
+            for signum, handler in saved.items():
+                signal.signal(signum, handler)
+            os.close(wake)
+            os.close(awake)
+
+    def _signals(self) -> tuple[signal.Signals, ...]:
+        resized = (signal.SIGWINCH,) if self._terminal else ()
+        return (*resized, *FORWARDED) if self._forward else resized
+
+    def _attach(self, wake: int) -> int:
         try:
             client = shim(self._paths, self._id)
         except NotFoundError:
@@ -75,8 +108,8 @@ class Attachment:
                     self._write(stream, text.encode())
             if self._terminal and self._stdin and os.isatty(0):
                 with RawTerminal():
-                    return self._relay(client)
-            return self._relay(client)
+                    return self._relay(client, wake)
+            return self._relay(client, wake)
 
     def _came_late(self) -> int:
         """It ended before we were attached: everything is in its log."""
@@ -84,45 +117,20 @@ class Attachment:
             self._print_log(None)
         return self._ended()
 
-    def _relay(self, client: ShimClient) -> int:
-        wake, awake = os.pipe()
-        os.set_blocking(awake, False)
-        pending: list[int] = []
-
-        def noted(signum: int, _frame: object) -> None:
-            pending.append(signum)
-            os.write(awake, b"s")
-
-        signals = [signal.SIGWINCH] if self._terminal else []
-        if self._forward:
-            signals += [
-                signal.SIGINT,
-                signal.SIGTERM,
-                signal.SIGHUP,
-                signal.SIGQUIT,
-                signal.SIGUSR1,
-                signal.SIGUSR2,
-            ]
-        saved = {signum: signal.signal(signum, noted) for signum in signals}
-        try:
-            if self._terminal:
-                self._resize(client)
-            sources = [client.fileno(), wake, *([0] if self._stdin else [])]
-            while self._code is None and not self.detached:
-                ready, _, _ = select.select(sources, [], [])
-                if wake in ready:
-                    os.read(wake, 64)
-                    while pending:
-                        self._signal(client, pending.pop(0))
-                if 0 in ready and self._stdin and not self._input(client):
-                    sources.remove(0)
-                if client.fileno() in ready and not self._receive(client):
-                    break
-        finally:
-            for signum, handler in saved.items():
-                signal.signal(signum, handler)
-            os.close(wake)
-            os.close(awake)
+    def _relay(self, client: ShimClient, wake: int) -> int:
+        if self._terminal:
+            self._resize(client)
+        sources = [client.fileno(), wake, *([0] if self._stdin else [])]
+        while self._code is None and not self.detached:
+            ready, _, _ = select.select(sources, [], [])
+            if wake in ready:
+                os.read(wake, 64)
+                while self._pending:
+                    self._signal(client, self._pending.pop(0))
+            if 0 in ready and self._stdin and not self._input(client):
+                sources.remove(0)
+            if client.fileno() in ready and not self._receive(client):
+                break
         if self.detached:
             return 0
         return self._ended() if self._code is None else self._code
@@ -138,7 +146,10 @@ class Attachment:
         return True
 
     def _receive(self, client: ShimClient) -> bool:
-        message = client.receive()
+        try:
+            message = client.receive()
+        except ConflictError:
+            return True  # a signal came after its end
         if message is None:
             return False
         if message.stream:
@@ -151,12 +162,18 @@ class Attachment:
         if signum == signal.SIGWINCH:
             self._resize(client)
         else:
-            client.send({"op": "signal", "signal": signum})
+            self._send(client, {"op": "signal", "signal": signum})
+
+    @staticmethod
+    def _send(client: ShimClient, request: dict[str, Any]) -> None:
+        """Send; the container may be gone already, and its end is the next thing we hear."""
+        with suppress(NotFoundError):
+            client.send(request)
 
     def _resize(self, client: ShimClient) -> None:
         rows, columns = window_size()
         if rows:
-            client.send({"op": "resize", "rows": rows, "columns": columns})
+            self._send(client, {"op": "resize", "rows": rows, "columns": columns})
 
     def _ended(self) -> int:
         """The exit code that its files know."""

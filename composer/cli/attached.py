@@ -247,10 +247,11 @@ class Attached:
             if self._stopping is not None:
                 if not self._stopping.done:
                     continue
-                if self._stopping.error is not None:
-                    raise self._stopping.error
                 for change in follower.changes(0):
                     self._show(change, printer, write)
+                # A container that ended by itself cannot be killed, and need not be.
+                if self._stopping.error is not None and follower.patience() is None:
+                    raise self._stopping.error
                 return
             if settled and follower.patience() == 0:
                 return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from composer.app import shim
@@ -81,7 +82,8 @@ class Execution:
         number = self._start(client, (0, 1, 2)).values["exec"]
 
         def forward(signum: int, _frame: object) -> None:
-            client.send({"op": "exec_signal", "exec": number, "signal": signum})
+            with suppress(NotFoundError):
+                client.send({"op": "exec_signal", "exec": number, "signal": signum})
 
         signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         saved = {signum: signal.signal(signum, forward) for signum in signals}

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from composer.build.engine import StepEngine
     from composer.build.request import BuildRequest
     from composer.cli.context import Context
     from composer.events import Report
@@ -171,7 +172,3 @@ def _push(context: Context, requests: dict[str, BuildRequest]) -> None:
         for tag in request.tags:
             with make_renderer(context) as renderer:
                 push(store, tag, settings=settings, report=reporting(context, renderer))
-
-
-if TYPE_CHECKING:
-    from composer.build.builder import StepEngine

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
 
-    from composer.build.builder import StepEngine
+    from composer.build.engine import StepEngine
     from composer.build.request import BuildRequest
     from composer.cli.context import Context
     from composer.events import Report
