@@ -21,7 +21,7 @@ from composer.images.tarformat import (
     REGULAR,
     ZERO_BLOCK,
     TarError,
-    check_sum,
+    is_intact,
     number,
     pax_records,
     pax_time,
@@ -112,6 +112,15 @@ class TarReader:
             self._left -= count
             yield memoryview(buffer)[position : position + count]
 
+    def whole_content(self) -> memoryview | None:
+        """The content of the entry that came last, if it lies in one piece; then it counts as read."""
+        count, position = self._left, self._position
+        if position + count > len(self._buffer):
+            return None
+        self._position = position + count
+        self._left = 0
+        return memoryview(self._buffer)[position : position + count]
+
     def record_content(self) -> Iterator[bytes]:
         """Like `content`, but the bytes are recorded in `raw` too (sparse files)."""
         for piece in self.content():
@@ -178,8 +187,9 @@ class TarReader:
 
     def _header(self) -> bytes | None:
         """The next header block, or None at the end: a zero block, or no more bytes."""
-        for _ in self.record_content() if self._left else ():
-            pass
+        if self._left:
+            for _ in self.record_content():
+                pass
         if self._padding:
             self._take(self._padding)
             self._padding = 0
@@ -190,12 +200,8 @@ class TarReader:
         block = self._take(BLOCK)
         if block[0] == 0 and block == ZERO_BLOCK:
             return None
-        stored = number(block[148:156])
-        if check_sum(block) != stored:
-            # Some old archivers summed signed bytes.
-            high = sum(1 for byte in block if byte & 0x80)
-            if check_sum(block) - 256 * high != stored:
-                raise TarError("a header's checksum is wrong: the archive is damaged, or is no tar")
+        if not is_intact(block):
+            raise TarError("a header's checksum is wrong: the archive is damaged, or is no tar")
         return block
 
     def _extension(self, size: int) -> bytes:

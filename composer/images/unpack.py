@@ -234,7 +234,8 @@ class Unpacker:
                         self._split.file(raw or b"", path, size)
                         if raw is not None:
                             raw.clear()
-                    for piece in self._reader.content():
+                    whole = self._reader.whole_content()
+                    for piece in self._reader.content() if whole is None else (whole,):
                         written = os.write(fd, piece)
                         while written < len(piece):
                             written += os.write(fd, piece[written:])
