@@ -37,14 +37,7 @@ class Observed:
 
     def of_service(self, service: str) -> tuple[ContainerState, ...]:
         """Its replicas by number, without one-off containers and without half-made replacements."""
-        found = [
-            container
-            for container in self.containers
-            if service_of(container) == service
-            and not is_one_off(container)
-            and not self.is_half_made(container)
-        ]
-        return tuple(sorted(found, key=lambda container: (number_of(container), container.name)))
+        return _replicas(self.containers).get(service, ())
 
     def half_made(self, service: str) -> tuple[ContainerState, ...]:
         """Replacements that still have their temporary name: somebody was interrupted."""
@@ -80,6 +73,25 @@ class Observed:
             if item.config.labels.get(PROJECT) == self.project
             or (item.config.anonymous and item.config.project == self.project)
         )
+
+
+_latest: list[tuple[tuple[ContainerState, ...], dict[str, tuple[ContainerState, ...]]]] = []
+
+
+def _replicas(containers: tuple[ContainerState, ...]) -> dict[str, tuple[ContainerState, ...]]:
+    """`Observed.of_service` of all services; the latest is kept, for the sake of hundreds of services."""
+    if _latest and _latest[0][0] is containers:
+        return _latest[0][1]
+    found: dict[str, list[ContainerState]] = {}
+    for container in containers:
+        if not is_one_off(container) and not Observed.is_half_made(container):
+            found.setdefault(service_of(container), []).append(container)
+    result = {
+        service: tuple(sorted(items, key=lambda item: (number_of(item), item.name)))
+        for service, items in found.items()
+    }
+    _latest[:] = [(containers, result)]
+    return result
 
 
 async def observe(

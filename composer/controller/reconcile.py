@@ -201,7 +201,11 @@ class _Up:
             return f"it shares a namespace or volumes with {owner}, which is made anew"
         if changed := [key for key in _volume_keys(service) if key in self.volumes.recreated]:
             return f"volume {self.project.volumes[changed[0]].name} is made anew"
-        owners = {name: members[0] for name, members in self._all_members().items() if members}
+        owners = {
+            name: members[0]
+            for name in (*_namespace_owners(service), *_volume_owners(service))
+            if (members := self._members(name))
+        }
         return divergence(
             self.project,
             service.name,
@@ -212,14 +216,11 @@ class _Up:
             previous=self.observed.previous.get(service.name),
         )
 
-    def _all_members(self) -> dict[str, list[str]]:
-        """First containers by service, also of services that this plan leaves alone."""
-        found = {
-            name: [container.id for container in self.observed.of_service(name)]
-            for name in self.project.services
-            if name not in self.draft.members
-        }
-        return {**found, **self.draft.members}
+    def _members(self, service: str) -> list[str]:
+        """The containers of a service, also of one that this plan leaves alone."""
+        if service in self.draft.members:
+            return self.draft.members[service]
+        return [container.id for container in self.observed.of_service(service)]
 
     def _replaced_owner(self, service: Service) -> str:
         owners = [*_namespace_owners(service), *_volume_owners(service)]
