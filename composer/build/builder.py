@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -16,6 +16,7 @@ from composer.build.dockerfile.parser import Dockerfile, parse
 from composer.build.groups import first_error
 from composer.build.lint import check_dockerfile
 from composer.build.named import NamedContexts
+from composer.build.network import BuildNetwork
 from composer.build.progress import Progress
 from composer.build.records import Records, step_key
 from composer.build.scope import (
@@ -32,26 +33,17 @@ from composer.errors import BuildError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractAsyncContextManager
 
     from composer.build.base import Puller
+    from composer.build.engine import StepEngine
     from composer.build.request import BuildRequest
     from composer.build.scope import GlobalArguments
     from composer.build.state import Snapshot
-    from composer.engine import ContainerConfig, Step
     from composer.events import Report
     from composer.images.config import ImageConfig
     from composer.images.store import Image, Store
 
 _T = TypeVar("_T")
-
-
-class StepEngine(Protocol):
-    """What a build needs of `composer.engine.Engine`."""
-
-    def step(self, config: ContainerConfig) -> AbstractAsyncContextManager[Step]:
-        """See `Engine.step`."""
-        ...
 
 
 async def build(
@@ -140,6 +132,7 @@ class Build:
         progress: Tells of steps.
         platform: What is built for.
         epoch: SOURCE_DATE_EPOCH, or None.
+        network: Of RUN steps.
         runs: How many RUN steps at once.
     """
 
@@ -162,6 +155,7 @@ class Build:
         self.epoch = _epoch(request, self.progress)
         self.bases = BaseImages(store, puller, self.progress, pull=request.pull, platform=self.platform)
         self.named = NamedContexts(self)
+        self.network = BuildNetwork(engine)
         self.runs = anyio.CapacityLimiter(max(2, _cores()))
         self.used: list[str] = []
         self.context: Context
@@ -187,10 +181,13 @@ class Build:
         target = self._target()
         self._check(target)
         await self._import_cache()
-        async with anyio.create_task_group() as tasks:
-            self._tasks = tasks
-            for index in sorted(needed_stages(self.dockerfile, target, self.globals_)):
-                self._start(index)
+        try:
+            async with anyio.create_task_group() as tasks:
+                self._tasks = tasks
+                for index in sorted(needed_stages(self.dockerfile, target, self.globals_)):
+                    self._start(index)
+        finally:
+            await self.network.close()
         image = await in_thread(self._finish, self._results[target])
         await self._export_cache()
         self.progress.build_done(image.id, time.monotonic() - started)

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 import anyio
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from anyio.abc import TaskGroup, TaskStatus
 
-    from composer.build.builder import StepEngine
-    from composer.engine import ContainerConfig, Step
+    from composer.build.engine import StepEngine
+    from composer.engine import ContainerConfig, NetworkConfig, NetworkState, Step
 
 
 class LazyEngine:
-    """The part of `Engine` that a build uses. Make it with `lazy_engine`."""
+    """A `StepEngine`. Make it with `lazy_engine`."""
 
     def __init__(
         self, opener: Callable[[], AbstractAsyncContextManager[StepEngine]], tasks: TaskGroup
@@ -32,17 +32,37 @@ class LazyEngine:
     @asynccontextmanager
     async def step(self, config: ContainerConfig) -> AsyncIterator[Step]:
         """See `Engine.step`."""
+        engine = await self._opened()
+        async with engine.step(config) as step:
+            yield step
+
+    async def networks(self, project: str | None = None) -> Sequence[NetworkState]:
+        """See `Engine.networks`."""
+        return await (await self._opened()).networks(project)
+
+    async def create_network(self, config: NetworkConfig) -> NetworkState:
+        """See `Engine.create_network`."""
+        return await (await self._opened()).create_network(config)
+
+    async def remove_network(self, network_id: str) -> None:
+        """See `Engine.remove_network`."""
+        await (await self._opened()).remove_network(network_id)
+
+    async def _opened(self) -> StepEngine:
         async with self._lock:
             if self._engine is None:
                 self._engine = await self._tasks.start(self._serve)
-        async with self._engine.step(config) as step:
-            yield step
+            return self._engine
 
     async def _serve(self, *, task_status: TaskStatus[StepEngine]) -> None:
-        """Hold the engine open in one task: what enters a task group has to leave it."""
-        async with self._opener() as engine:
-            task_status.started(engine)
-            await self.closing.wait()
+        """Hold the engine open in one task: what enters a task group has to leave it.
+
+        The outer scope may be cancelled while a step is still cleaning up, which needs the engine.
+        """
+        with anyio.CancelScope(shield=True):
+            async with self._opener() as engine:
+                task_status.started(engine)
+                await self.closing.wait()
 
 
 @asynccontextmanager

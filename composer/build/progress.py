@@ -90,7 +90,7 @@ class StepProgress:
         progress.report(
             Event(
                 "log",
-                self.name,
+                self.name.partition("]")[0] + "]",
                 "",
                 "info",
                 service=progress.service,

@@ -42,7 +42,8 @@ async def run_in_engine(build: Build, state: StageState, step: RunStep, progress
             await _prepare(build, planned, workspace, stack, number)
         if step.script is not None:
             workspace.script(*step.script)
-        config = container_config(step, workspace, state.layers, build.request)
+        network = await build.network.get() if step.network == "default" else ""
+        config = container_config(step, workspace, state.layers, build.request, network)
         tree = LayeredTree(state.layers)
         targets = [mount.target for mount in config.mounts]
         made = await anyio.to_thread.run_sync(lambda: made_paths(tree, targets))

@@ -111,6 +111,10 @@ def plan_run(instruction: Run, state: StageState, request: BuildRequest) -> RunS
     if instruction.devices:
         raise UnsupportedError(f"RUN --device={instruction.devices[0]}: CDI devices are not supported")
     network = instruction.network if instruction.network != "default" else (request.network or "default")
+    if network not in ("default", "none", "host"):
+        raise UnsupportedError(
+            f"network {network!r} is not for builds", hint="use default, none or host for build.network"
+        )
     if instruction.network == "host" and "network.host" not in request.allow and request.network != "host":
         raise BuildError("RUN --network=host was not allowed", hint="build with --allow network.host")
     if instruction.security == "insecure" and not (

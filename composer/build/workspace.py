@@ -12,7 +12,7 @@ from composer.build.running import SCRIPT_DIRECTORY, PlannedMount, RunStep
 from composer.build.selection import Entry
 from composer.build.tree import DirectoryTree
 from composer.build.upper import copy_content
-from composer.engine import DEFAULT_CAPABILITIES, ContainerConfig, Mount, Process, Rlimit
+from composer.engine import DEFAULT_CAPABILITIES, Attachment, ContainerConfig, Mount, Process, Rlimit
 from composer.errors import BuildError
 
 if TYPE_CHECKING:
@@ -151,9 +151,9 @@ def write_private(path: str, data: bytes, uid: int, gid: int, mode: int | None) 
 
 
 def container_config(
-    step: RunStep, workspace: Workspace, layers: tuple[str, ...], request: BuildRequest
+    step: RunStep, workspace: Workspace, layers: tuple[str, ...], request: BuildRequest, network: str
 ) -> ContainerConfig:
-    """What the engine is asked to run."""
+    """What the engine is asked to run; *network* is the id of the build's network, when it needs one."""
     environment = {**step.extra, **step.environment, **workspace.environment}
     identity = os.urandom(32).hex()
     return ContainerConfig(
@@ -173,6 +173,7 @@ def container_config(
         privileged=step.insecure,
         mounts=tuple(sorted(workspace.mounts, key=lambda mount: mount.target.count("/"))),
         shm_size=request.shm_size or 64 * 1024 * 1024,
-        network_mode="none" if step.network == "none" else "host",
+        network_mode="bridge" if network else step.network,
+        attachments=(Attachment(network=network),) if network else (),
         extra_hosts=request.extra_hosts,
     )

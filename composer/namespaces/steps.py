@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import anyio
 
@@ -14,11 +16,18 @@ from composer.errors import EngineError
 from composer.namespaces.failures import failure
 from composer.namespaces.launch import compile_launch
 from composer.namespaces.shim.runner import socket_receive
+from composer.namespaces.shim.state import start_time
 from composer.namespaces.starting import write_files
 
 if TYPE_CHECKING:
     from composer.engine import ContainerConfig
     from composer.namespaces.engine import NamespaceEngine
+
+
+_MARK = "step"
+"""Names the process that carries a step out: what is left of a step whose process is gone may be removed."""
+
+_swept: WeakSet[NamespaceEngine] = WeakSet()
 
 
 class NamespaceStep:
@@ -48,7 +57,10 @@ class NamespaceStep:
             EngineError: The configuration is wrong.
         """
         engine, config = self._engine, self._config
+        sweep(engine)
         engine.store.make_directories(config)
+        owner = f"{os.getpid()} {start_time(os.getpid())}"
+        (self._directory / _MARK).write_text(owner, encoding="ascii")
         setups = engine.network_manager.reserve(config, starting=True)
         volumes = {
             mount.source: engine.volume_manager.activate(mount.source)
@@ -122,3 +134,21 @@ class NamespaceStep:
     def _remove(self) -> None:
         shutil.rmtree(self._run, ignore_errors=True)
         shutil.rmtree(self._directory, ignore_errors=True)
+
+
+def sweep(engine: NamespaceEngine) -> None:
+    """Remove the steps of builds that were killed, with their addresses; once for each engine."""
+    if engine in _swept:
+        return
+    _swept.add(engine)
+    directory = engine.paths.container("x").parent
+    for mark in directory.glob(f"*/{_MARK}"):
+        try:
+            pid, started = mark.read_text(encoding="ascii").split()
+        except (OSError, ValueError):
+            continue
+        if start_time(int(pid)) != int(started):
+            container_id = mark.parent.name
+            engine.network_manager.release(container_id)
+            shutil.rmtree(engine.paths.container_run(container_id), ignore_errors=True)
+            shutil.rmtree(mark.parent, ignore_errors=True)
