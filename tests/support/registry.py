@@ -28,7 +28,7 @@ class BadProxy:
         trouble: `trouble(handler, count) -> action`, called for each request with how often its path came
             before. Actions: None (forward), `("cut", n)` close after n body bytes, `("flip", n)` change body
             byte n, `("status", code, headers)`, `("hang", seconds)`, `("slow-headers",)`, `("short", n)` a
-            complete answer with n bytes less, `("norange",)` ignore Range.
+            complete answer with n bytes less, `("norange",)` ignore Range, `("answer", code, headers, body)`.
         requests: `(method, path, headers)` of everything that came.
     """
 
@@ -71,7 +71,7 @@ class BadProxy:
         with self._lock:
             count = self._counts[handler.path] = self._counts.get(handler.path, -1) + 1
             self.requests.append((handler.command, handler.path, dict(handler.headers)))
-        body = handler.rfile.read(int(handler.headers.get("content-length") or 0))
+        handler.body = body = handler.rfile.read(int(handler.headers.get("content-length") or 0))
         action = self.trouble(handler, count) or ("forward",)
         with contextlib.suppress(OSError):
             self._carry_out(handler, action, body)
@@ -81,12 +81,14 @@ class BadProxy:
             self._stop.wait(action[1])
             handler.close_connection = True
             return
-        if action[0] == "status":
+        if action[0] in ("status", "answer"):
             handler.send_response(action[1])
             for key, value in action[2].items():
                 handler.send_header(key, value)
-            handler.send_header("Content-Length", "0")
+            data = action[3] if len(action) > 3 and handler.command != "HEAD" else b""
+            handler.send_header("Content-Length", str(len(data)))
             handler.end_headers()
+            handler.wfile.write(data)
             return
         headers = {key: value for key, value in handler.headers.items() if key.lower() != "connection"}
         if action[0] == "norange":
