@@ -7,6 +7,7 @@ all containers again. Work that takes less than some milliseconds is done on the
 from __future__ import annotations
 
 import os
+import resource
 import time
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -282,8 +283,14 @@ class NamespaceEngine:
         return (held, ports) if ports else None
 
     async def _held(self, container_id: str) -> tuple[list[dict[str, Any]], list[int], list[int]]:
-        answer, fds = await self._running_link(container_id).request("held")
-        return answer["ports"], fds[: answer["dns"]], fds[answer["dns"] :]
+        fds: list[int] = []
+        first: dict[str, Any] = {}
+        async for answer, more in self._running_link(container_id).conversation("held", {}):
+            first = first or answer
+            fds += more
+            if len(fds) >= first["total"]:
+                break
+        return first["ports"], fds[: first["dns"]], fds[first["dns"] :]
 
     # -- volumes -------------------------------------------------------------------------------------------
 
@@ -475,6 +482,8 @@ async def open_engine(
     Raises:
         UnsupportedError: No root privileges.
     """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # ranges of published ports are many sockets
     try:
         async with anyio.create_task_group() as tasks:
             engine = NamespaceEngine(paths, tasks, respawn, cgroup_root)

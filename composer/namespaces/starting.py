@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from composer.state.paths import Paths
 
 _UNDO = 10.0
+_FDS = 200  # a message carries 253
 _SIZE = re.compile(r"(\d+)([kmg]?)b?\Z", re.IGNORECASE)
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _LOG_OPTIONS = ("max-size", "max-file")
@@ -108,7 +109,7 @@ async def _fork(
 ) -> ContainerState:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
-        engine.zygote.fork("shim", launch, [theirs.fileno(), *held])
+        engine.zygote.fork("shim", launch, [theirs.fileno(), *held[:_FDS]])
     finally:
         theirs.close()
     link = engine.add_link(config.id, ours)
@@ -133,6 +134,9 @@ async def _fork(
             f"container {config.name}: its shim ended before it was started",
             hint="see shim.error in its run directory",
         )
+    for start in range(_FDS, len(held), _FDS):
+        async for _ in link.conversation("hold", {}, held[start : start + _FDS]):
+            break
     return state_from(message["started"], config)
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 _SOCKET = 3
+_NOFILE = 7
 _preloaded = (child, constants, v1, v2)
 
 
@@ -68,6 +69,8 @@ def main() -> NoReturn:
         os.dup2(fd, _SOCKET, inheritable=False)
     os.set_inheritable(_SOCKET, False)
     syscalls.close_range(_SOCKET + 1)
+    hard = syscalls.getrlimit(_NOFILE)[1]
+    syscalls.prlimit(0, _NOFILE, hard, hard)  # a shim may hold many ports
     os.umask(0o022)
     os.chdir("/")
     syscalls.prctl(constants.PR_SET_DUMPABLE, 0)

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 ANY4, ANY6 = "0.0.0.0", "::"  # noqa: S104 - what publishing without an address means
 _ATTEMPTS = 64
-_HELD = 200
-"""Sockets of one container that are held; SCM_RIGHTS carries 253 descriptors, see unix(7)."""
+_HELD = 4000
+"""Sockets of one container that are held; more would eat the descriptors of its shim."""
 NO_IPV6 = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 _KINDS = {
     "tcp": (socket.SOCK_STREAM, 0),
@@ -62,7 +62,7 @@ class BoundPorts:
     def hold(self, port: PublishedPort, sock: socket.socket | None) -> None:
         """Take a socket over; None when the kernel has no sockets of this protocol.
 
-        Of a very large range only the first sockets are kept: they all go to the shim in one message.
+        Of a very large range only the first sockets are kept.
         """
         if sock is not None and len(self._held) >= _HELD:
             sock.close()

@@ -9,6 +9,7 @@ with byte 0 are input (a lone 0 ends it).
 from __future__ import annotations
 
 import array
+import fcntl
 import json
 import os
 import socket
@@ -20,7 +21,7 @@ from contextlib import suppress
 from composer.namespaces.kernel.errors import LaunchError, describe
 from composer.namespaces.shim.execs import Exec
 from composer.namespaces.shim.loop import HANGUP, READ, WRITE
-from composer.namespaces.shim.runner import socket_receive
+from composer.namespaces.shim.runner import MAX_FDS, send_fds, socket_receive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -126,6 +127,8 @@ class Client:
         elif op == "held":
             self._send_held(identifier)
             return None
+        elif op == "hold":
+            self._shim.held.extend(fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in fds)
         elif op == "connect":
             container.connect(request["setup"], request["endpoint"])
         elif op == "disconnect":
@@ -140,7 +143,7 @@ class Client:
         return {"ok": True}
 
     def _exec(self, request: dict[str, Any], fds: list[int]) -> None:
-        run = Exec(self._shim, self, request, [os.dup(fd) for fd in fds])
+        run = Exec(self._shim, self, request, [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in fds])
         self._execs[run.number] = run
 
     def forget_exec(self, number: int) -> None:
@@ -175,21 +178,21 @@ class Client:
             self._shim.container.streams.end_input()
 
     def _send_held(self, identifier: Any) -> None:
-        """Give copies of the DNS sockets and of the sockets that hold published ports."""
+        """Give copies of the DNS sockets and of those that hold published ports, in several messages."""
         container = self._shim.container
-        fds = [sock.fileno() for sock in container.dns or ()]
+        dns = [sock.fileno() for sock in container.dns or ()]
+        fds = [*dns, *self._shim.held]
         message = {
             "ok": True,
             "id": identifier,
-            "dns": len(fds),
+            "dns": len(dns),
+            "total": len(fds),
             "ports": container.launch["network"]["held"],
         }
-        rights = array.array("i", [*fds, *self._shim.held])
         try:
-            self._sock.sendmsg(
-                [json.dumps(message).encode()],
-                [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)] if rights else [],
-            )
+            for start in range(0, max(len(fds), 1), MAX_FDS):
+                send_fds(self._sock, message, fds[start : start + MAX_FDS])
+                message = {"ok": True, "id": identifier}
         except OSError:
             self.close()
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 _SYS_PTRACE = 1 << 19
 
+MAX_FDS = 253
+"""Descriptors that one message can carry, SCM_MAX_FD of the kernel."""
+
 
 class Running:
     """A process of the container.
@@ -101,7 +104,7 @@ class Running:
 
 def socket_receive(sock: socket.socket, size: int = 65536) -> tuple[bytes, list[int], int, Any]:
     """Receive with the descriptors that came along, all close-on-exec."""
-    space = socket.CMSG_LEN(16 * 4)
+    space = socket.CMSG_LEN(MAX_FDS * 4)
     data, ancillary, flags, address = sock.recvmsg(size, space, socket.MSG_CMSG_CLOEXEC)
     fds = array.array("i")
     for level, kind, payload in ancillary:

@@ -56,3 +56,25 @@ def test_rounds_of_networked_containers_leave_nothing(laboratory):
 
     counts = anyio.run(body)
     assert counts[-1] == counts[0]
+
+
+def test_hundreds_of_published_ports_are_held_and_given_back(laboratory):
+    async def body():
+        async with open_engine(laboratory.paths) as engine:
+            network = NetworkConfig(secrets.token_hex(32), f"{laboratory.project}_net", laboratory.project)
+            await engine.create_network(network)
+            config = laboratory.config(
+                "sleep", "100", network_mode="bridge", attachments=(Attachment(network.id),),
+                ports=tuple(PortMapping(1000 + number) for number in range(300)),
+            )  # fmt: skip
+            await engine.create(config)
+            state = await engine.start(config.id)
+            held, fds = await engine.port_sockets(config.id)
+            for fd in fds:
+                os.close(fd)
+            await engine.remove(config.id, force=True)
+            await engine.remove_network(network.id)
+            return len(state.ports), len(held), len(fds)
+
+    ports, held, fds = anyio.run(body)
+    assert ports == held == fds >= 300
