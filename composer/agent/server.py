@@ -13,7 +13,6 @@ from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 import anyio
-import anyio.to_thread
 
 from composer.agent.journal import Journal
 from composer.agent.requests import READING, STOPPING, carry_out, error_to_json, event_to_json
@@ -81,7 +80,7 @@ class Agent:
             local = await stack.enter_async_context(open_local(self.paths, scope=self.name))
             tasks = await stack.enter_async_context(anyio.create_task_group())
             tasks.start_soon(self._leave_on_signal, tasks)
-            tasks.start_soon(self._open_journal)
+            tasks.start_soon(self._give_memory_back)
             await self._follow(local, stack)
             tasks.start_soon(self._accept, listener, tasks)
             if first is not None:
@@ -91,7 +90,6 @@ class Agent:
             await self._until_idle(linger=first is None)
             tasks.cancel_scope.cancel()
         self.journal.note("left")
-        self.journal.close()
 
     async def _follow(self, local: Local, stack: AsyncExitStack) -> None:
         update = await stack.enter_async_context(local.serving_names())
@@ -134,16 +132,15 @@ class Agent:
                 tasks.cancel_scope.cancel()
                 return
 
-    async def _open_journal(self) -> None:
-        """Once a second has passed without a request, after the first one."""
+    async def _give_memory_back(self) -> None:
+        """Once a second has passed without a request: what requests needed is of no use any more."""
         while True:
             await self._quiet_since.wait()
             self._quiet_since = anyio.Event()
             with anyio.move_on_after(QUIET_SECONDS):
                 await self._quiet_since.wait()
                 continue
-            await anyio.to_thread.run_sync(self.journal.open)
-            return
+            give_memory_back()
 
     # Clients
 
@@ -309,3 +306,13 @@ class _Outbox:
             if batch:
                 text = "".join(json.dumps({"event": event_to_json(event)}) + "\n" for event in batch)
                 await self._stream.send(text.encode())
+
+
+def give_memory_back() -> None:
+    """Collect garbage and return free heap to the kernel, see malloc_trim(3); 2 MiB after 30 containers."""
+    import ctypes
+    import gc
+
+    gc.collect()
+    with suppress(OSError, AttributeError):  # a C library without it
+        ctypes.CDLL(None).malloc_trim(0)
