@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import TYPE_CHECKING, NoReturn
 
 from composer.errors import UsageError
@@ -23,6 +24,15 @@ class CommandParser(argparse.ArgumentParser):
 
     def __init__(self, command: str, description: str) -> None:
         super().__init__(prog=f"composer {command}", description=f"{description}.", allow_abbrev=False)
+
+    def _get_formatter(self) -> argparse.HelpFormatter:
+        # argparse makes one for each argument it is told, to check metavars; without a width each imports
+        # shutil, which imports three compressors.
+        try:
+            width = os.get_terminal_size().columns - 2
+        except OSError:
+            width = 100
+        return self.formatter_class(prog=self.prog, width=width)
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of exiting.

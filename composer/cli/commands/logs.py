@@ -46,9 +46,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
     until = moment_key(parse_moment(args.until)) if args.until else ""
 
     def wanted(container: Container) -> bool:
-        return (not args.services or container.service in args.services) and (
-            not args.index or container.number == args.index
-        )
+        if container.oneoff or (args.services and container.service not in args.services):
+            return False
+        return not args.index or container.number == args.index
 
     found = [container for container in select(context, args.services) if wanted(container)]
     printer = LogPrinter(

@@ -65,7 +65,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     elif not args.all:
         found = [container for container in found if container.alive]
     if not args.all:
-        found = [container for container in found if not container.oneoff or container.alive]
+        found = [container for container in found if not container.oneoff]
     if not args.orphans:
         services = context.load().service_names
         found = [container for container in found if container.service in services]

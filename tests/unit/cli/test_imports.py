@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 HEAVY = {
     "anyio", "asyncio", "concurrent", "dataclasses", "email", "h11", "hashlib", "http", "inspect", "jsonschema",
-    "jsonschema_rs", "logging", "networkx", "sqlite3", "ssl", "structlog", "subprocess", "tempfile", "yaml",
+    "jsonschema_rs", "logging", "networkx", "shutil", "sqlite3", "ssl", "structlog", "subprocess", "tempfile", "yaml",
     "composer.engine", "composer.spec", "composer.controller", "composer.events", "composer.agent",
 }  # fmt: skip
 

@@ -98,6 +98,12 @@ def test_ps_selects(make_context, add_container, words, expected) -> None:
     assert call(ps, make_context(project_name="shop"), *words).splitlines() == expected
 
 
+def test_one_off_containers_are_shown_with_all_only(make_context, add_container) -> None:
+    add_container("web", state=RUNNING, labels={"com.docker.compose.oneoff": "True"})
+    assert call(ps, make_context(project_name="shop"), "-q") == ""
+    assert len(call(ps, make_context(project_name="shop"), "-a", "-q").split()) == 1
+
+
 def test_ps_refuses_a_filter_it_does_not_know(make_context) -> None:
     with pytest.raises(UsageError, match="--filter 'name=x'"):
         call(ps, make_context(project_name="shop"), "--filter", "name=x")
