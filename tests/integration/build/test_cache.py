@@ -123,3 +123,22 @@ def test_source_date_epoch_makes_equal_digests(workshop: Workshop) -> None:
     made = workshop.stat("x/y")
     assert made is not None
     assert made.st_mtime <= 1700000000
+
+
+def test_export_to_a_registry_and_import_from_it(workshop: Workshop, registry: str) -> None:
+    from composer.build.records import Records, prune
+
+    text = f"FROM busybox\nRUN {UUID} > /u\n"
+    missing = workshop.build(text, "--cache-from", f"{registry}/cache:x")
+    assert "there is no cache at" in missing.err
+    workshop.build(text, "--cache-to", f"type=registry,ref={registry}/cache:x")
+    seen = workshop.read("u")
+    workshop.home.run("image", "rm", "it")
+    prune(Records(workshop.store))
+    workshop.build(text, "--cache-from", f"{registry}/cache:x")
+    assert workshop.read("u") == seen
+
+
+def test_a_registry_that_is_away_costs_only_a_warning(workshop: Workshop) -> None:
+    done = workshop.build("FROM busybox\nRUN true\n", "--cache-from", "127.0.0.1:1/cache")
+    assert "cannot import the cache" in done.err
