@@ -211,7 +211,7 @@ def test_run_with_a_terminal(scenario) -> None:
     terminal.type("tty; echo $((40+2))\n")
     terminal.wait_for("42")
     terminal.type("exit 6\n")
-    assert terminal.end() == 6
+    assert terminal.end() == 6, terminal.seen
     assert "/dev/pts/" in terminal.seen
 
 
@@ -220,13 +220,12 @@ def test_exec_with_a_terminal_and_attach(scenario) -> None:
     project("up", "-d", "db")
     terminal = Terminal(project, "exec", "db", "sh")
     terminal.wait_for("# ")
-    terminal.type("sleep 1000\n")
-    terminal.wait_for("sleep 1000")
-    time.sleep(0.2)
+    terminal.type('echo run""ning; sleep 1000\n')
+    terminal.wait_for("running")
     terminal.type("\x03")
     terminal.type("echo code $?; exit 3\n")
     terminal.wait_for("code 130")
-    assert terminal.end() == 3
+    assert terminal.end() == 3, terminal.seen
 
 
 def test_stop_start_restart_pause_kill_rm(scenario) -> None:
