@@ -7,4 +7,4 @@ tools/rootfs.sh debian >/dev/null
 if [ "$(id -u)" != 0 ]; then
     echo "test: not root: the tests that make containers are skipped (sudo make test runs them)" >&2
 fi
-exec .venv/bin/pytest -q --dist loadfile "$@"
+exec .venv/bin/pytest --dist loadfile "$@"
