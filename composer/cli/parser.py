@@ -32,7 +32,7 @@ class CommandParser(argparse.ArgumentParser):
             width = os.get_terminal_size().columns - 2
         except OSError:
             width = 100
-        return self.formatter_class(prog=self.prog, width=width)
+        return argparse.HelpFormatter(prog=self.prog, width=width)
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of exiting.
