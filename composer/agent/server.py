@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.to_thread
 
 from composer.agent.journal import Journal
 from composer.agent.requests import READING, STOPPING, carry_out, error_to_json, event_to_json
@@ -80,7 +81,7 @@ class Agent:
             local = await stack.enter_async_context(open_local(self.paths, scope=self.name))
             tasks = await stack.enter_async_context(anyio.create_task_group())
             tasks.start_soon(self._leave_on_signal, tasks)
-            tasks.start_soon(self._give_memory_back)
+            tasks.start_soon(self._while_quiet)
             await self._follow(local, stack)
             tasks.start_soon(self._accept, listener, tasks)
             if first is not None:
@@ -90,6 +91,7 @@ class Agent:
             await self._until_idle(linger=first is None)
             tasks.cancel_scope.cancel()
         self.journal.note("left")
+        self.journal.close()
 
     async def _follow(self, local: Local, stack: AsyncExitStack) -> None:
         update = await stack.enter_async_context(local.serving_names())
@@ -132,14 +134,15 @@ class Agent:
                 tasks.cancel_scope.cancel()
                 return
 
-    async def _give_memory_back(self) -> None:
-        """Once a second has passed without a request: what requests needed is of no use any more."""
+    async def _while_quiet(self) -> None:
+        """Once a second has passed without a request: do what nobody should have to wait for."""
         while True:
             await self._quiet_since.wait()
             self._quiet_since = anyio.Event()
             with anyio.move_on_after(QUIET_SECONDS):
                 await self._quiet_since.wait()
                 continue
+            await anyio.to_thread.run_sync(self.journal.open)
             give_memory_back()
 
     # Clients

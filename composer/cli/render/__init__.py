@@ -34,6 +34,10 @@ def make_renderer(context: Context, title: str = "", *, quiet: bool = False, liv
     if kind == "auto":
         usable = stream.isatty() and context.environ.get("TERM") != "dumb" and context.options.ansi != "never"
         kind = "tty" if usable else "plain"
+    if context.options.debug:
+        from composer.cli.render.debug import DebugRenderer
+
+        return DebugRenderer(context.stderr, colour=context.may_use_ansi(context.stderr))
     if quiet or kind == "quiet":
         from composer.cli.render.quiet import QuietRenderer
 

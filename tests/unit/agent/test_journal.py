@@ -25,12 +25,25 @@ def test_a_directory_that_vanished_ends_nothing(tmp_path):
     BoundedFile(tmp_path / "nowhere" / "log").write("x\n")
 
 
-def test_a_note_is_a_line_of_json(tmp_path):
+def test_what_is_noted_before_structlog_is_there_is_not_lost(tmp_path):
     journal = Journal(tmp_path / "p")
-    journal.note("failed", error="a\nb", path=tmp_path)
+    journal.note("early", a=1)
+    journal.open()
+    journal.note("late", b=2)
+    found = lines(tmp_path / "p" / "agent.log")
+    assert [(line["event"], line.get("a"), line.get("b")) for line in found] == [
+        ("early", 1, None),
+        ("late", None, 2),
+    ]
+    assert all(line["timestamp"].endswith("Z") for line in found)
+
+
+def test_an_agent_that_leaves_early_writes_the_same_lines(tmp_path):
+    journal = Journal(tmp_path / "p")
+    journal.note("early", a=1)
+    journal.close()
     line = lines(tmp_path / "p" / "agent.log")[0]
-    assert (line["event"], line["error"], line["path"]) == ("failed", "a\nb", str(tmp_path))
-    assert line["timestamp"].endswith("Z")
+    assert (line["event"], line["level"], line["a"]) == ("early", "info", 1)
 
 
 def test_events_of_containers(tmp_path):
