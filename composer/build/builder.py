@@ -81,10 +81,9 @@ async def build(
 
 def _puller(store: Store, report: Report) -> Puller:
     async def fetch(name: str, platform: str) -> Image:
-        from composer.images.pull import pull
+        from composer.images.aio import pull
 
-        done = await in_thread(lambda: pull(store, name, platform=platform, report=report))
-        return done.image
+        return await pull(store, name, platform=platform, report=report)
 
     return fetch
 

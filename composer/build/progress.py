@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -23,9 +24,19 @@ class Progress:
     """
 
     def __init__(self, report: Report, title: str, service: str = "") -> None:
-        self.report = report
+        self._report = report
+        self._thread = threading.get_ident()
         self.title = title
         self.service = service
+
+    def report(self, event: Event) -> None:
+        """Hand an event on; what a worker thread tells is told on the event loop's thread."""
+        if threading.get_ident() == self._thread:
+            self._report(event)
+        else:
+            from anyio import from_thread
+
+            from_thread.run_sync(self._report, event)
 
     def build_started(self) -> None:
         """The build begins."""
