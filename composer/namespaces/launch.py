@@ -1,12 +1,11 @@
 """A container's configuration compiled to the launch document: everything a shim needs, nothing to decide.
 
-The agent compiles, once a start; the shim and the child only carry out. The document is plain JSON, written
-to the container's run directory, and holds absolute host paths, numbers and masks instead of names.
+The agent compiles, once a start; the shim and the child only carry out. The document holds absolute host
+paths, numbers and masks instead of names; it crosses to the zygote by marshal, which needs no scanner there.
 """
 
 from __future__ import annotations
 
-import base64
 import os
 import stat
 from typing import TYPE_CHECKING, Any
@@ -209,7 +208,7 @@ def compile_process(process: Process, options: Security, *, privileged: bool) ->
         "no_new_privileges": process.no_new_privileges or options.no_new_privileges,
         "rlimits": _rlimits(process),
         "oom_score_adj": process.oom_score_adj,
-        "program": base64.b64encode(program).decode() if program else "",
+        "program": program or b"",
     }
 
 

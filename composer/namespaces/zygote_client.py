@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import marshal
 import os
 import socket
 import subprocess
@@ -73,7 +73,7 @@ class Zygote:
         Raises:
             EngineError: It cannot be reached, even after it was started anew.
         """
-        message = f"{kind} {json.dumps(launch, separators=(',', ':'))}".encode()
+        message = kind.encode() + b" " + marshal.dumps(launch)
         if len(message) > MESSAGE:
             raise EngineError(
                 f"the configuration of container {launch['name']} is too large: {len(message)} bytes",

@@ -33,9 +33,11 @@ def compile_program(profile: str, capabilities: Collection[str]) -> bytes | None
     """
     if profile == "unconfined":
         return None
-    document = _document(profile)
+    builtin = profile in ("", "builtin")
+    document = None if builtin else _document(profile)
     key = json.dumps([document, sorted(capabilities)], sort_keys=True)
     if key not in _compiled:
+        document = document or _document(profile)
         kernel = os.uname()
         try:
             _compiled[key] = profiles.compile_profile(

@@ -61,7 +61,7 @@ def test_an_unknown_capability_is_named():
 def test_privileged_has_everything_and_hides_nothing(compiled):
     launch = compiled(privileged=True)
     assert launch["masked"] == launch["readonly"] == []
-    assert launch["process"]["program"] == ""
+    assert launch["process"]["program"] == b""
     assert launch["process"]["capabilities"] & 1 << 21
     assert launch["cgroup"]["resources"]["devices"] == ["a *:* rwm"]
     assert not mounts(launch)["/sys"]["attributes"] & c.MOUNT_ATTR_RDONLY
@@ -101,7 +101,7 @@ def test_unconfined_options_are_understood(compiled):
             "label=disable",
         )
     )
-    assert launch["process"]["program"] == ""
+    assert launch["process"]["program"] == b""
     assert launch["masked"] == []
     assert launch["process"]["no_new_privileges"]
 
