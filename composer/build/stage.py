@@ -59,6 +59,9 @@ class StageBuilder:
             name.lower() in (stage.name, str(stage.index)) for name in build.request.no_cache_filter if name
         )
         self._digests: dict[str, FileDigests] = {}
+        # Builds of several services run at once: their steps need different names.
+        service = build.request.service
+        self._title = f"{service} {stage.title}" if service else stage.title
 
     async def run(self) -> Snapshot:
         """Build it.
@@ -101,7 +104,7 @@ class StageBuilder:
         if origin.kind == "context":
             found = await build.named.get(origin.name)
             return found.snapshot or await self._directory_base(found)
-        step = build.progress.step(f"[{self._stage.title}] FROM {origin.name}").start()
+        step = build.progress.step(f"[{self._title}] FROM {origin.name}").start()
         found_image = await build.bases.get(origin.name, platform)
         step.done()
         return found_image
@@ -113,9 +116,7 @@ class StageBuilder:
         self._state = StageState(Snapshot(config), self._build.globals_, self._dockerfile.source.escape)
         step = CopyStep(found.tree, ("/",), "/", ())
         line = self._stage.start.node.first_line
-        await self._copy_step(
-            step, found, f"[{self._stage.title}] FROM {self._stage.start.base}", line, "FROM"
-        )
+        await self._copy_step(step, found, f"[{self._title}] FROM {self._stage.start.base}", line, "FROM")
         return self._state.snapshot()
 
     def _triggers(self, base: Snapshot) -> list[ins.Instruction]:
@@ -125,7 +126,7 @@ class StageBuilder:
     async def _instruction(self, instruction: ins.Instruction, number: str, *, own: bool) -> None:
         node = instruction.node
         line = node.first_line if own else self._stage.start.node.first_line
-        name = f"[{self._stage.title} {number}] {_shown(node.original, self._dockerfile.source.escape)}"
+        name = f"[{self._title} {number}] {_shown(node.original, self._dockerfile.source.escape)}"
         try:
             if isinstance(instruction, ins.Run):
                 await self._run(instruction, name, line)
