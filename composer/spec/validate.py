@@ -1,76 +1,20 @@
 """The JSON Schema check of a merged model, with errors that name the place.
 
-`schemas/compose.schema.json` is the one description of a Compose file. This module understands the part of
-JSON Schema that it uses, compiled to closures when a part is first met: importing and compiling a general
-validator takes longer than everything else that `composer config -q` does with a small file. A test holds
-both to the same verdicts.
+`composer.spec.accept` says yes in no time to a file that is right. When it does not, jsonschema
+(Draft 2020-12) judges the model, and what it finds is put into one sentence at the line where it stands.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import re
-from functools import cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from composer.errors import ComposerError
+from composer.spec.accept import accepts, double, is_kind, resolve, schema, schema_text
 from composer.spec.tree import Path, spec_error
 
-_HERE: Final = os.path.dirname(os.path.abspath(__file__))
-_ROOT: Final = os.path.dirname(_HERE)
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
 
-
-def schema_text() -> str:
-    """The schema as it is shipped.
-
-    Raises:
-        ComposerError: The installation lacks it.
-    """
-    for directory in (os.path.join(_ROOT, "schemas"), os.path.join(os.path.dirname(_ROOT), "schemas")):
-        try:
-            with open(os.path.join(directory, "compose.schema.json"), encoding="utf-8") as file:
-                return file.read()
-        except FileNotFoundError:
-            continue
-    raise ComposerError("this installation lacks schemas/compose.schema.json", hint="install composer again")
-
-
-@cache
-def schema() -> dict[str, Any]:
-    """The parsed schema."""
-    return json.loads(schema_text())  # type: ignore[no-any-return]
-
-
-class _Problem(Exception):  # noqa: N818 - never leaves this module
-    """Something does not fit; a longer path is a form that came closer."""
-
-    def __init__(self, path: Path, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.path = path
-        self.message = message
-        self.hint = hint
-
-
-def validate(model: Any) -> None:
-    """Check a merged model.
-
-    Raises:
-        SpecError: At the first entry that does not fit.
-    """
-    try:
-        _compiled("#")(model, ())
-    except _Problem as problem:
-        raise spec_error(problem.message, model, problem.path, hint=problem.hint) from None
-
-
-@cache
-def _compiled(reference: str) -> Any:
-    node: Any = schema()
-    for part in reference.split("/")[1:]:
-        node = node[part]
-    return _compile(node)
-
+    from composer.errors import SpecError
 
 _NAMES: Final = {
     "object": "mapping",
@@ -83,84 +27,105 @@ _NAMES: Final = {
 }
 
 
-def _is(value: Any, kind: str) -> bool:
-    if kind == "string":
-        return isinstance(value, str)
-    if kind == "object":
-        return isinstance(value, dict)
-    if kind == "array":
-        return isinstance(value, list)
-    if kind == "boolean":
-        return isinstance(value, bool)
-    if kind == "null":
-        return value is None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return False
-    return kind == "number" or isinstance(value, int) or value.is_integer()
+def validate(model: Any) -> None:
+    """Check a merged model.
+
+    Raises:
+        SpecError: At the first place, in the order of the text, that does not fit.
+    """
+    if accepts(model):
+        return
+    # jsonschema costs 60 ms to import: only a file with a mistake in it pays.
+    from jsonschema import Draft202012Validator
+
+    errors = [_explain(error, model) for error in Draft202012Validator(schema()).iter_errors(model)]
+    if errors:
+        raise min(errors, key=_position)
 
 
-def _compile(node: dict[str, Any]) -> Any:
-    """A function that checks one value against *node*."""
-    if not node.keys() - {"description", "examples", "title", "default", "deprecated"}:
-        return _anything
-    checks: list[Any] = []
-    if reference := node.get("$ref"):
-        checks.append(_follow(reference))
-    if kinds := node.get("type"):
-        checks.append(_type(kinds if isinstance(kinds, list) else [kinds]))
-    if "enum" in node:
-        checks.append(_enum(node["enum"]))
-    if "pattern" in node:
-        checks.append(_pattern(node["pattern"]))
-    if "minimum" in node or "maximum" in node or "exclusiveMinimum" in node:
-        checks.append(_bounds(node))
-    if node.keys() & {"properties", "patternProperties", "additionalProperties", "required", "propertyNames"}:
-        checks.append(_object(node))
-    if node.keys() & {"items", "uniqueItems", "minItems", "maxItems"}:
-        checks.append(_array(node))
-    if alternatives := node.get("oneOf") or node.get("anyOf"):
-        checks.append(_alternatives(alternatives, one="oneOf" in node))
-    if not checks:
-        return _anything
-    if len(checks) == 1:
-        return checks[0]
-
-    def every(value: Any, path: Path) -> None:
-        for check in checks:
-            check(value, path)
-
-    return every
+def _position(error: SpecError) -> tuple[int, int]:
+    return (error.where.line, error.where.column) if error.where else (0, 0)
 
 
-def _anything(_value: Any, _path: Path) -> None:
-    return None
+def _explain(error: ValidationError, model: Any) -> SpecError:
+    """One finding as one sentence at its place."""
+    kinds: list[str] = []
+    while error.validator == "oneOf" and error.context:
+        nearer = _meant(error)
+        if nearer is None:
+            kinds = _kinds(error.schema)
+            break
+        error = nearer
+    path: Path = tuple(error.absolute_path)
+    value: Any = error.instance
+    wanted: Any = error.validator_value
+    message, hint = error.message, ""
+    match error.validator:
+        case "oneOf" if not kinds:
+            message = "fits several forms at once"
+        case "type" | "oneOf":
+            kinds = kinds or (wanted if isinstance(wanted, list) else [wanted])
+            message, hint = f"must be {_wanted(kinds)}", _type_hint(value, kinds)
+        case "enum":
+            message = f"value must be one of {', '.join(repr(item) for item in wanted)}"
+            hint = suggestion(str(value), map(str, wanted))
+        case "pattern":
+            message = f"{value!r} does not match pattern {wanted!r}"
+        case "minimum":
+            message = f"must be greater than or equal to {wanted}"
+        case "maximum":
+            message = f"must be less than or equal to {wanted}"
+        case "additionalProperties":
+            key, known = _unknown_key(error)
+            path = (*path, key)
+            message = f"unknown key {key!r}"
+            hint = suggestion(key, known) or "remove it, or start it with x-"
+        case "required":
+            missing = next(key for key in wanted if key not in value)
+            message, hint = f"{missing!r} is missing", f"add {missing}"
+        case "uniqueItems":
+            second = double(value) or 0
+            path = (*path, second)
+            message = f"items at {value.index(value[second])} and {second} are equal"
+    return spec_error(message, model, path, hint=hint)
 
 
-def _follow(reference: str) -> Any:
-    def check(value: Any, path: Path) -> None:
-        _compiled(reference)(value, path)
+def _meant(error: ValidationError) -> ValidationError | None:
+    """Of a value that fits none of several forms: what is wrong with the form that was meant.
 
-    return check
+    That is the form in which the problem lies deepest; None when no form gets further than the type.
+    """
+    depth = len(error.absolute_path)
+    context = error.context or []
+    deep = [inner for inner in context if len(inner.absolute_path) > depth]
+    if deep:
+        return max(deep, key=lambda inner: len(inner.absolute_path))
+    return next((inner for inner in context if inner.validator not in ("type", "oneOf")), None)
 
 
-def _type(kinds: list[str]) -> Any:
+def _kinds(node: Any) -> list[str]:
+    """All types that a part of the schema takes, in its order."""
+    found: list[str] = []
+    if "$ref" in node:
+        found = _kinds(resolve(node["$ref"]))
+    elif "type" in node:
+        found = node["type"] if isinstance(node["type"], list) else [node["type"]]
+    else:
+        found = [kind for inner in node.get("oneOf", ()) for kind in _kinds(inner)]
+    return list(dict.fromkeys(found))
+
+
+def _wanted(kinds: list[str]) -> str:
     names = sorted(_NAMES[kind] for kind in kinds)
-    wanted = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
-    article = "an" if wanted[0] in "aeiou" else "a"
-
-    def check(value: Any, path: Path) -> None:
-        for kind in kinds:
-            if _is(value, kind):
-                return
-        raise _Problem(path, f"must be {article} {wanted}", _type_hint(value, kinds))
-
-    return check
+    text = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+    return f"{'an' if text[0] in 'aeiou' else 'a'} {text}"
 
 
 def _type_hint(value: Any, kinds: list[str]) -> str:
-    if "string" in kinds and isinstance(value, (int, float)):
-        text = str(value).lower() if isinstance(value, bool) else value
-        return f'put it in quotes: "{text}"'
+    if "string" in kinds and is_kind(value, "number"):
+        return f'put it in quotes: "{value}"'
+    if "string" in kinds and isinstance(value, bool):
+        return f'put it in quotes: "{str(value).lower()}"'
     if value is None:
         return "give it a value, or remove the key"
     if "object" in kinds and isinstance(value, list):
@@ -170,161 +135,18 @@ def _type_hint(value: Any, kinds: list[str]) -> str:
     return ""
 
 
-def _enum(values: list[Any]) -> Any:
-    def check(value: Any, path: Path) -> None:
-        if value not in values:
-            shown = ", ".join(repr(item) for item in values)
-            raise _Problem(path, f"value must be one of {shown}", suggestion(str(value), map(str, values)))
+def _unknown_key(error: ValidationError) -> tuple[str, list[str]]:
+    """The first key that nothing describes, and those that something does."""
+    import re
 
-    return check
-
-
-def _pattern(text: str) -> Any:
-    compiled = re.compile(text)
-
-    def check(value: Any, path: Path) -> None:
-        if isinstance(value, str) and not compiled.search(value):
-            raise _Problem(path, f"{value!r} does not match pattern {text!r}")
-
-    return check
-
-
-def _bounds(node: dict[str, Any]) -> Any:
-    low, high, above = node.get("minimum"), node.get("maximum"), node.get("exclusiveMinimum")
-
-    def check(value: Any, path: Path) -> None:
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            return
-        if low is not None and value < low:
-            raise _Problem(path, f"must be greater than or equal to {low}")
-        if above is not None and value <= above:
-            raise _Problem(path, f"must be greater than {above}")
-        if high is not None and value > high:
-            raise _Problem(path, f"must be less than or equal to {high}")
-
-    return check
-
-
-def _object(node: dict[str, Any]) -> Any:
-    parts: dict[str, Any] = node.get("properties", {})
-    compiled: dict[str, Any] = {}
-    patterns = [
-        (re.compile(pattern), _compile(below)) for pattern, below in node.get("patternProperties", {}).items()
-    ]
-    additional = node.get("additionalProperties", True)
-    rest = _compile(additional) if isinstance(additional, dict) else None
-    required = node.get("required", ())
-
-    def check(value: Any, path: Path) -> None:
-        if not isinstance(value, dict):
-            return
-        for key, item in value.items():
-            below = compiled.get(key)
-            if below is None and key in parts:
-                below = compiled[key] = _compile(parts[key])
-            if below is None:
-                for pattern, pattern_check in patterns:
-                    if pattern.search(key):
-                        below = pattern_check
-                        break
-            if below is None:
-                if additional is False:
-                    hint = suggestion(key, parts) or "remove it, or start it with x-"
-                    raise _Problem((*path, key), f"unknown key {key!r}", hint)
-                below = rest
-            if below is not None and below is not _anything:
-                below(item, (*path, key))
-        for key in required:
-            if key not in value:
-                raise _Problem(path, f"{key!r} is missing", f"add {key}")
-
-    return check
-
-
-def _array(node: dict[str, Any]) -> Any:
-    items = _compile(node["items"]) if isinstance(node.get("items"), dict) else None
-    unique = node.get("uniqueItems", False)
-    least, most = node.get("minItems", 0), node.get("maxItems")
-
-    def check(value: Any, path: Path) -> None:
-        if not isinstance(value, list):
-            return
-        if items is not None and items is not _anything:
-            for index, item in enumerate(value):
-                items(item, (*path, index))
-        if len(value) < least:
-            raise _Problem(path, f"must have at least {least} items")
-        if most is not None and len(value) > most:
-            raise _Problem(path, f"must have at most {most} items")
-        if unique and len(value) > 1 and (double := _double(value)) is not None:
-            raise _Problem((*path, double), f"items at {value.index(value[double])} and {double} are equal")
-
-    return check
-
-
-def _double(value: list[Any]) -> int | None:
-    seen: set[str] = set()
-    for index, item in enumerate(value):
-        text = json.dumps(item, sort_keys=True, default=str)
-        if text in seen:
-            return index
-        seen.add(text)
-    return None
-
-
-def _alternatives(nodes: list[dict[str, Any]], *, one: bool) -> Any:
-    checks = [_compile(node) for node in nodes]
-
-    def check(value: Any, path: Path) -> None:
-        problems: list[_Problem] = []
-        fitting = 0
-        for branch in checks:
-            try:
-                branch(value, path)
-            except _Problem as problem:
-                problems.append(problem)
-            else:
-                fitting += 1
-                if not one:
-                    return
-        if not fitting:
-            raise _best(problems, nodes, value, path)
-        if fitting > 1:
-            raise _Problem(path, "fits several forms at once")
-
-    return check
-
-
-def _best(problems: list[_Problem], nodes: list[dict[str, Any]], value: Any, path: Path) -> _Problem:
-    """The problem of the form that was meant: the deepest one, else all types that would do."""
-    deep = [problem for problem in problems if len(problem.path) > len(path)]
-    if deep:
-        return max(deep, key=lambda problem: len(problem.path))
-    other = [problem for problem in problems if not problem.message.startswith("must be a")]
-    if other:
-        return other[0]
-    kinds: list[str] = []
-    for node in nodes:
-        for kind in _kinds(node):
-            if kind not in kinds:
-                kinds.append(kind)
-    try:
-        _type(kinds)(value, path)
-    except _Problem as problem:
-        return problem
-    return problems[0]
-
-
-def _kinds(node: dict[str, Any]) -> list[str]:
-    if reference := node.get("$ref"):
-        target: Any = schema()
-        for part in reference.split("/")[1:]:
-            target = target[part]
-        node = target
-    kinds = node.get("type", [])
-    if not kinds:
-        return [kind for inner in node.get("oneOf", []) + node.get("anyOf", []) for kind in _kinds(inner)]
-    return kinds if isinstance(kinds, list) else [kinds]
+    node: Any = error.schema
+    known = list(node.get("properties", ()))
+    patterns = list(node.get("patternProperties", ()))
+    instance: Any = error.instance
+    for key in instance:
+        if key not in known and not any(re.search(pattern, key) for pattern in patterns):
+            return key, known
+    return "", known
 
 
 def suggestion(word: str, known: Any) -> str:
