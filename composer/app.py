@@ -97,6 +97,26 @@ class Local:
         return Controller(self.engine, self.images, self.paths, project, watcher=watcher)
 
     @asynccontextmanager
+    async def project(self, name: str) -> AsyncIterator[Controller]:
+        """Look after a project in this process, without an agent: its controller, while names are answered.
+
+        Containers run on when it is closed, and whoever comes next, an agent or a program, takes over.
+
+        Raises:
+            ConflictError: The project's agent, or another program, is looking after it.
+        """
+        from composer.controller.watcher import Watcher
+        from composer.state.files import locked
+
+        busy = f"somebody else looks after project {name}; use the command line, or take it down first"
+        with locked(self.paths.project_run(name) / "agent.lock", blocking=False, busy=busy):
+            async with self.serving_names() as update:
+                watcher = Watcher(self.engine, name)
+                watcher.on_change = lambda: update(watcher.states.values())
+                async with watcher.following():
+                    yield self.controller(name, watcher=watcher)
+
+    @asynccontextmanager
     async def serving_names(self) -> AsyncIterator[Callable[[Iterable[ContainerState]], None]]:
         """Answer DNS queries of a project's containers; feed the function with their states."""
         from composer.namespaces.names import serve_names
