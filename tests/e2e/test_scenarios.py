@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pathlib
 import re
 import shutil
 import signal
@@ -415,3 +417,53 @@ def test_up_with_watch_shows_output_and_copies(scenario, tmp_path) -> None:
     assert up.returncode == 130, err
     assert "Traceback" not in err
     assert "app-1 exited with code" in out
+
+
+@pytest.mark.parametrize("delay", [0.1, 0.3, 0.6, 1.0])
+def test_a_killed_up_is_finished_by_the_next(scenario, delay) -> None:
+    project = scenario("gating")
+    process = project.start("up", "-d", "--wait")
+    time.sleep(delay)
+    process.kill()
+    process.communicate()
+    project("up", "-d", "--wait")
+    rows = project.ps()
+    assert {row["Service"]: row["State"] for row in rows.values()} == {
+        "db": "running",
+        "migrate": "exited",
+        "web": "running",
+    }
+    assert len(rows) == 3
+    project("down", "-t", "0")
+    assert project.ps() == {}
+
+
+def test_containers_outlive_their_agent(scenario) -> None:
+    project = scenario("basic")
+    project("up", "-d", "--wait")
+    agents = [
+        pid
+        for pid in project.home.pids()
+        if b"composer.agent" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+    assert agents
+    for pid in agents:
+        os.kill(pid, signal.SIGKILL)
+    assert project("exec", "-T", "web", "cat", "/www/index.html").out == "hello from web\n"
+    assert project.ps()["basic-web-1"]["State"] == "running"
+    assert "Running" in project("up", "-d").err
+    deadline = time.monotonic() + 10
+    while project(
+        "exec", "-T", "client", "wget", "-q", "-O", "-", "http://web/", check=False, timeout=20
+    ).code:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def test_two_commands_at_once_take_turns(scenario) -> None:
+    project = scenario("gating")
+    both = [project.start("up", "-d", "--wait") for _ in range(2)]
+    for process in both:
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+    assert len(project.ps()) == 3
