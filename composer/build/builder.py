@@ -178,7 +178,7 @@ class Build:
             self.request.args,
         )
         target = self._target()
-        self._check(target)
+        self._check()
         await self._import_cache()
         try:
             async with anyio.create_task_group() as tasks:
@@ -219,7 +219,7 @@ class Build:
             )
         return found[-1]
 
-    def _check(self, target: int) -> None:
+    def _check(self) -> None:
         result = check_dockerfile(
             self.dockerfile,
             build_args=self.request.args,
@@ -234,9 +234,9 @@ class Build:
                 "the build checks found something, and the Dockerfile says check=error=true",
                 where=self.dockerfile.location(result.warnings[0].line),
             )
-        self._warn_of_unknown_args(target)
+        self._warn_of_unknown_args()
 
-    def _warn_of_unknown_args(self, _target: int) -> None:
+    def _warn_of_unknown_args(self) -> None:
         from composer.build.dockerfile.instructions import Arg, Onbuild
 
         known = set(self.globals_.declared) | set(self.globals_.values)

@@ -73,7 +73,10 @@ class NamedContexts:
         if separator and kind == "docker-image":
             return material(await self._build.bases.get(rest))
         if separator and kind == "oci-layout":
-            return material(await self._layout(rest))
+            raise UnsupportedError(
+                f"build context {key!r}: {value} is not supported",
+                hint="load it with `composer image load`, and use docker-image://NAME",
+            )
         if value.startswith("target:"):
             index = self._build.dockerfile.names.get(value[7:].lower())
             if not index:
@@ -89,12 +92,6 @@ class NamedContexts:
             )
             return _directory(os.path.dirname(single) if single else directory)
         return await anyio.to_thread.run_sync(lambda: _directory(value, key))
-
-    async def _layout(self, text: str) -> Snapshot:
-        raise UnsupportedError(
-            f"build context oci-layout://{text} is not supported",
-            hint="load it with `composer image load`, and use docker-image://NAME",
-        )
 
 
 def _directory(text: str, key: str = "") -> Material:

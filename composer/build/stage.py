@@ -126,7 +126,7 @@ class StageBuilder:
     async def _instruction(self, instruction: ins.Instruction, number: str, *, own: bool) -> None:
         node = instruction.node
         line = node.first_line if own else self._stage.start.node.first_line
-        name = f"[{self._title} {number}] {_shown(node.original, self._dockerfile.source.escape)}"
+        name = f"[{self._title} {number}] {_shown(node.original)}"
         try:
             if isinstance(instruction, ins.Run):
                 await self._run(instruction, name, line)
@@ -434,7 +434,7 @@ def excerpt(lines: Sequence[str], file: str, line: int, around: int = 2) -> str:
     return "\n".join(shown)
 
 
-def _shown(original: str, _escape: str) -> str:
+def _shown(original: str) -> str:
     text = " ".join(original.split())
     return text if len(text) <= 120 else text[:117] + "..."
 
