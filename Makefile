@@ -24,7 +24,7 @@ test: setup ## Run all tests of this machine: unit, integration, end to end, lin
 	@tools/test.sh -n $(WORKERS)
 
 unit: setup ## Run the tests that need neither root nor a network
-	@$(PYTEST) tests/unit tests/repository -q
+	@$(PYTEST) tests/unit tests/repository --dist loadfile -n $(WORKERS)
 
 lint: setup ## Run linters, types and import contracts
 	@.venv/bin/ruff check
