@@ -171,7 +171,7 @@ class _Up:
         for container in self.observed.half_made(service.name):
             name = container.config.labels[labels.REPLACE]
             if any(other.name == name for other in existing):
-                self._remove(container, "left behind by an interrupted command")
+                self._remove(container, "left behind by an interrupted command", word="half-made ")
             else:
                 self.draft.add(
                     RenameContainer(
@@ -277,6 +277,9 @@ class _Up:
         self.replaced.add(service.name)
         number = labels.number_of(old) or 1
         name = container_name(self.project, service, number, self.options.separator)
+        temporary = f"{old.id[:12]}_{name}"
+        left = f"remove half-made {temporary}"  # an interrupted command's replacement has the name
+        cleared = (left,) if left in self.draft.operations else ()
         swap_first = self._must_go_first(service)
         key = f"create {name}"
         gates = () if swap_first else (key,)
@@ -309,10 +312,10 @@ class _Up:
                 name=name,
                 number=number,
                 service=service.name,
-                after=(*self._needed_to_create(service), *((remove,) if swap_first else ())),
+                after=(*self._needed_to_create(service), *cleared, *((remove,) if swap_first else ())),
                 reason=reason,
                 replaces=old.id,
-                temporary_name="" if swap_first else f"{old.id[:12]}_{name}",
+                temporary_name="" if swap_first else temporary,
                 inherit_volumes=not self.options.renew_volumes,
             )
         )
@@ -347,12 +350,13 @@ class _Up:
             keys += [key for key in self.draft.members.get(owner, ())[:1] if key in self.draft.operations]
         return tuple(dict.fromkeys(keys))
 
-    def _remove(self, container: ContainerState, reason: str) -> None:
+    def _remove(self, container: ContainerState, reason: str, *, word: str = "") -> None:
+        """Stop and remove a container; *word* keeps keys apart from those of the one it should replace."""
         gates: tuple[str, ...] = ()
         service = labels.service_of(container)
         if container.status in ACTIVE:
             stop = StopContainer(
-                key=f"stop {container.name}",
+                key=f"stop {word}{container.name}",
                 name=container.name,
                 container=container.id,
                 service=service,
@@ -362,7 +366,7 @@ class _Up:
             gates = (self.draft.add(stop),)
         self.draft.add(
             RemoveContainer(
-                key=f"remove {container.name}",
+                key=f"remove {word}{container.name}",
                 name=container.name,
                 container=container.id,
                 service=service,

@@ -429,8 +429,18 @@ class TestInterrupted:
         machine = Machine(make_project({"web": {}})).up()
         new = self.half_made(machine, keep_old=True)
         plan = machine.plan()
-        assert keys(plan) == [f"remove {new.name}"]
+        assert keys(plan) == [f"remove half-made {new.name}"]
         assert plan.unchanged == (("web", "p-web-1"),)
+
+    def test_and_its_name_is_free_before_it_is_needed_again(self):
+        machine = Machine(make_project({"web": {}})).up()
+        new = self.half_made(machine, keep_old=True)
+        plan = machine.plan(recreate="force")
+        create = operation_of(plan, "create p-web-1")
+        assert create.temporary_name == new.name
+        assert f"remove half-made {new.name}" in create.after
+        removals = [op.container for op in plan if isinstance(op, RemoveContainer)]
+        assert removals == [new.id, machine.containers[0].id]
 
     def test_a_replacement_whose_original_is_gone_gets_its_name(self):
         machine = Machine(make_project({"web": {}})).up()
