@@ -119,7 +119,7 @@ def compile_launch(
         "read_only": config.read_only,
         "clone": clone,
         "unshare": 0 if config.cgroup_mode == "host" else c.CLONE_NEWCGROUP,
-        "join": c.CLONE_NEWNS | c.CLONE_NEWUTS | c.CLONE_NEWIPC | c.CLONE_NEWCGROUP,
+        "join": c.CLONE_NEWNS | c.CLONE_NEWUTS | c.CLONE_NEWIPC | c.CLONE_NEWCGROUP | c.CLONE_NEWNET,
         "joins": joins,
         "pid_namespace": pid_namespace,
         "network": {"own": own_network, "namespace": _network_namespace(config, pids)},

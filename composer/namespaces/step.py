@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import marshal
 import os
-import signal
 
 from composer.namespaces.cgroups import open_cgroup
 from composer.namespaces.cgroups.devices import DEFAULT_RULES
@@ -33,9 +32,6 @@ def main(document: bytes, control: socket.socket, output: int) -> NoReturn:
     everything in the step is killed.
     """
     try:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         launch = marshal.loads(document)  # noqa: S302 - from our own agent
         answer: dict[str, Any] = {"exit": _run(launch, control, output)}
     except BaseException as error:  # noqa: BLE001 - told to whoever asked, whatever it is

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
 _ID = re.compile(r"[0-9a-f]{64}\Z")
-_KILLED = 137
+KILLED = 137
+SHIM_KILLED = "its shim was killed"
 _LOST = 255
 
 
@@ -175,8 +176,8 @@ class ContainerStore:
         values: dict[str, Any] | None = read_json(self._paths.container_run(container_id) / "state.json")
         if values is not None:
             if values["status"] in ACTIVE and not shim_alive(values):
-                values = {**values, "status": "exited", "pid": 0, "health": "none", "exit_code": _KILLED}
-                values["error"] = values["error"] or "its shim was killed"
+                values = {**values, "status": "exited", "pid": 0, "health": "none", "exit_code": KILLED}
+                values["error"] = values["error"] or SHIM_KILLED
             return values
         values = read_json(directory / "state.json")
         if values is None and (directory / "container.log").exists():

@@ -10,6 +10,7 @@ import anyio
 from composer.errors import ComposerError, NotFoundError
 from composer.namespaces import starting
 from composer.namespaces.shim.container import FIRST_DELAY, LONGEST_DELAY
+from composer.namespaces.store import KILLED, SHIM_KILLED
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
@@ -44,7 +45,7 @@ class Supervisor:
     def adopt(self, state: ContainerState) -> None:
         """Look at a container that was found without a shim: one that was killed gets its due."""
         run = self._engine.paths.container_run(state.id) / "state.json"
-        if state.status == "exited" and state.error == "its shim was killed" and run.exists():
+        if state.status == "exited" and state.error == SHIM_KILLED and run.exists():
             self.shim_lost(state.id)
 
     def shim_lost(self, container_id: str) -> None:
@@ -55,8 +56,8 @@ class Supervisor:
                 container_id,
                 status="exited",
                 pid=0,
-                exit_code=state.exit_code,
-                error=state.error,
+                exit_code=KILLED,
+                error=SHIM_KILLED,
                 health="none",
                 finished_at=time.time(),
             )

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _SOCKET = 3
 _NOFILE = 7
+_SIGCHLD = 17
 _preloaded = (child, constants, v1, v2)
 
 
@@ -38,6 +39,7 @@ def serve(sock: socket.socket) -> NoReturn:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # shims are nobody's business here: no zombies
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # for the shims, which inherit it; here the socket decides
     while True:
         try:
             data, fds, _, _ = socket_receive(sock, MESSAGE)
@@ -54,7 +56,7 @@ def serve(sock: socket.socket) -> NoReturn:
 
 
 def _become(data: bytes, fds: list[int]) -> NoReturn:
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    syscalls.default_action(_SIGCHLD)
     kind, _, document = data.partition(b" ")
     control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=fds[0])
     if kind == b"step":

@@ -180,7 +180,7 @@ class Client:
     def _send_held(self, identifier: Any) -> None:
         """Give copies of the DNS sockets and of those that hold published ports, in several messages."""
         container = self._shim.container
-        dns = [sock.fileno() for sock in container.dns or ()]
+        dns = container.held.dns if container.held is not None else []
         fds = [*dns, *self._shim.held]
         message = {
             "ok": True,

@@ -10,13 +10,10 @@ import time
 from contextlib import suppress
 
 from composer.namespaces.cgroups import open_cgroup
-from composer.namespaces.cgroups.devices import DEFAULT_RULES
-from composer.namespaces.kernel import constants as c
 from composer.namespaces.kernel import syscalls as sys_
 from composer.namespaces.kernel.errors import LaunchError, describe
 from composer.namespaces.network import endpoint
-from composer.namespaces.network.netlink import open_netlink
-from composer.namespaces.shim import log, runner
+from composer.namespaces.shim import log, runner, starter
 from composer.namespaces.shim.probe import Prober
 from composer.namespaces.shim.state import StateFile, start_time
 from composer.namespaces.shim.streams import Streams
@@ -27,7 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from composer.namespaces.cgroups import Cgroup
     from composer.namespaces.shim.loop import Loop, Timer
+    from composer.namespaces.shim.starter import Held
 
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 60.0
@@ -47,15 +46,12 @@ class Container:
     def __init__(self, loop: Loop, launch: dict[str, Any], tell: Callable[[str], None]) -> None:
         self.loop = loop
         self.launch = launch
-        self.cgroup = open_cgroup(launch["cgroup"]["path"])
         self.state = StateFile(launch["run"], launch["directory"], launch["state"])
         self.setups: list[dict[str, Any]] = launch["network"]["setups"]
-        self.dns: tuple[socket.socket, socket.socket] | None = None
         self.init: runner.Running | None = None
         self.warnings: list[str] = []
         self._tell = tell
-        self._host_network = -1
-        self._netlink: socket.socket | None = None
+        self.held: Held | None = None
         self._log = log.from_config(f"{launch['directory']}/container.log", launch["log"])
         self.streams = Streams(loop, self._log)
         check = launch["healthcheck"]
@@ -75,42 +71,32 @@ class Container:
             LaunchError: See `runner.start_init`; whatever was made is removed again.
         """
         try:
-            self._make_network()
-            self.cgroup.create()
-            resources = self.launch["cgroup"]["resources"]
-            devices = resources.pop("devices")
-            self.warnings = self.cgroup.apply(resources, [*DEFAULT_RULES, *devices])
             self._start()
         except BaseException:
             self._release()
             raise
 
-    def _make_network(self) -> None:
-        network = self.launch["network"]
-        self._host_network = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        if network["namespace"]:
-            runner.join(network["namespace"], c.CLONE_NEWNET)
-        elif network["own"]:
-            self._netlink = open_netlink()
-            sys_.unshare(c.CLONE_NEWNET)
-            endpoint.setup_endpoints(self.setups, self._netlink)
-            if network["dns"]:
-                self.dns = endpoint.dns_sockets()
+    @property
+    def cgroup(self) -> Cgroup:
+        """Its control group; looked up when it is needed, which for most containers is once."""
+        return open_cgroup(self.launch["cgroup"]["path"])
 
     def _start(self) -> None:
         process = self.launch["process"]
         stdio = [] if process["terminal"] else self.streams.make_pipes(stdin=process["stdin_open"])
         try:
-            init = runner.start_init(self.launch, self.cgroup, stdio)
+            started, self.held = starter.start(self.launch, self.held, stdio)
         except BaseException:
             self.streams.close()
             raise
+        init = started.init
+        self.warnings = started.warnings
+        self._oom_before = started.oom_kills
         self.init = init
         if process["terminal"]:
             self.streams.take_master(init.master)
         self.loop.watch(init.pidfd, lambda _: self._ended())
         self._started = time.monotonic()
-        self._oom_before = self.cgroup.oom_kills()
         self.state.values["shim"]["init"] = [init.pid, start_time(init.pid)]
         self.state.update(
             status="running",
@@ -133,12 +119,12 @@ class Container:
             LaunchError: The container does not run, or is paused.
         """
         status = self.state["status"]
-        if self.init is None or status not in ("running", "stopping"):
+        if self.init is None or self.held is None or status not in ("running", "stopping"):
             for fd in stdio:
                 os.close(fd)
             words = "is paused" if status == "paused" else "is not running"
             raise LaunchError(f"container {self.state['name']} {words}", kind="conflict")
-        return runner.start_exec(self.launch, process, self.init.pidfd, self.init.pid, self.cgroup, stdio)
+        return runner.start_exec(self.launch, process, self.init, self.held.procs, self.held.born, stdio)
 
     def health_changed(self, health: str, streak: int, output: str) -> None:
         """The prober's verdict; told to everybody when it differs from the last."""
@@ -216,9 +202,9 @@ class Container:
 
     def connect(self, setup: dict[str, Any], described: dict[str, Any]) -> None:
         """Join a further network."""
-        if self._netlink is None:
+        if not self.launch["network"]["own"] or self.held is None:
             raise LaunchError("a container with a shared network cannot join another", kind="conflict")
-        endpoint.setup_endpoints([setup], self._netlink)
+        starter.in_network(self.held.namespace, lambda host: endpoint.setup_endpoints([setup], host))
         self.setups.append(setup)
         self.state.update(endpoints=[*self.state["endpoints"], described])
         self._tell("connect")
@@ -226,9 +212,13 @@ class Container:
     def disconnect(self, network: str) -> None:
         """Leave a network."""
         gone = [setup for setup in self.setups if setup["network"] == network]
+
+        def leave(host: socket.socket) -> None:
+            for setup in gone:
+                endpoint.remove_endpoint(setup, host)
+
+        self._in_network(leave)
         for setup in gone:
-            if self._netlink is not None:
-                endpoint.remove_endpoint(setup, self._netlink)
             self.setups.remove(setup)
         self.state.update(
             endpoints=[entry for entry in self.state["endpoints"] if entry["network"] != network]
@@ -237,8 +227,11 @@ class Container:
 
     def set_gateways(self, setups: list[dict[str, Any]]) -> None:
         """The default routes that are due after a network was joined or left."""
-        if self._netlink is not None:
-            endpoint.set_gateways(setups)
+        self._in_network(lambda _: endpoint.set_gateways(setups))
+
+    def _in_network(self, call: Callable[[socket.socket], None]) -> None:
+        if self.launch["network"]["own"] and self.held is not None:
+            starter.in_network(self.held.namespace, call)
 
     def _ended(self) -> None:
         init = self.init
@@ -329,8 +322,3 @@ class Container:
             self.cgroup.kill()
         with suppress(OSError):  # what cannot be removed now is removed with the container
             self.cgroup.remove()
-
-    def leave_network(self) -> None:
-        """Go back to the host's network; what is spawned for the agent belongs there."""
-        if self._host_network >= 0:
-            sys_.setns(self._host_network, c.CLONE_NEWNET)

@@ -9,7 +9,6 @@ import ctypes
 import json
 import marshal
 import os
-import signal
 import socket
 from contextlib import suppress
 
@@ -119,7 +118,7 @@ class Shim:
             self.loop.call_later(pause, self._respawn)
 
     def _respawn(self) -> None:
-        """Start the agent anew, in the host's network, with no descriptor of ours."""
+        """Start the agent anew, with no descriptor of ours."""
         self._respawn_due = False
         if self.container.over or any(client.agent for client in self._clients):
             return
@@ -129,7 +128,6 @@ class Shim:
             os.waitpid(middle, 0)
             return
         try:
-            self.container.leave_network()
             os.setsid()
             if os.fork():
                 os._exit(0)
@@ -145,10 +143,6 @@ def main(document: bytes, control: socket.socket, held: list[int]) -> NoReturn:
     code = 1
     run = "/nonexistent"
     try:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         sys_.prctl(c.PR_SET_NAME, ctypes.addressof(_NAME))
         launch = marshal.loads(document)  # noqa: S302 - from our own agent
         run = launch["run"]

@@ -10,6 +10,7 @@ import array
 import errno
 import json
 import os
+import signal
 import socket
 
 from composer.namespaces.kernel import constants as c
@@ -37,17 +38,19 @@ class Running:
     Attributes:
         pid: Host pid.
         pidfd: Becomes readable when it ends.
-        channel: Where its child half reports until execve.
+        channel: Where its child half reports until execve; None when that is over.
         master: Master of its terminal, or -1.
+        ours: It is this process's child, to be reaped here.
     """
 
-    __slots__ = ("channel", "master", "pid", "pidfd")
+    __slots__ = ("channel", "master", "ours", "pid", "pidfd")
 
-    def __init__(self, pid: int, pidfd: int, channel: socket.socket) -> None:
+    def __init__(self, pid: int, pidfd: int, channel: socket.socket | None, *, ours: bool = True) -> None:
         self.pid = pid
         self.pidfd = pidfd
-        self.channel = channel
+        self.channel: Any = channel
         self.master = -1
+        self.ours = ours
 
     def receive(self) -> bool:
         """Take one message of the channel; False at end of file, which means that the command runs.
@@ -88,7 +91,8 @@ class Running:
         if self.master >= 0:
             os.close(self.master)
             self.master = -1
-        os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
+        if self.ours:
+            os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
         os.close(self.pidfd)
         self.pidfd = -1
 
@@ -157,13 +161,29 @@ def _fill(root: int, mount: dict[str, Any]) -> None:
 def start_init(launch: dict[str, Any], cgroup: Cgroup, stdio: list[int]) -> Running:
     """Clone the container's first process and wait until its command has been executed.
 
+    Raises:
+        LaunchError: It could not be started.
+        OSError: The kernel refused a preparation.
+    """
+    running = clone_init(launch, cgroup, stdio, for_parent=False)
+    while running.receive():
+        pass
+    return running
+
+
+def clone_init(
+    launch: dict[str, Any], cgroup: Cgroup, stdio: list[int], *, for_parent: bool = True
+) -> Running:
+    """Clone the container's first process; its channel tells, later, whether the command runs.
+
     Args:
         launch: The launch document.
         cgroup: Where it belongs.
         stdio: Descriptors for 0, 1, 2, closed here; ignored when it makes a terminal.
+        for_parent: It becomes a child of this process's parent.
 
     Raises:
-        LaunchError: It could not be started.
+        LaunchError: Something that it needs is missing.
         OSError: The kernel refused a preparation.
     """
     prepared = Prepared(-1, {}, [], stdio)
@@ -177,8 +197,8 @@ def start_init(launch: dict[str, Any], cgroup: Cgroup, stdio: list[int]) -> Runn
             join(path, flag)
         prepared.procs = cgroup.procs_fds()
         born = cgroup.directory_fd()
-        running = _clone(
-            launch["clone"],
+        return _clone(
+            launch["clone"] | (c.CLONE_PARENT if for_parent else 0),
             born,
             launch["pid_namespace"],
             lambda channel: child.run_init(launch, prepared, channel),
@@ -187,35 +207,37 @@ def start_init(launch: dict[str, Any], cgroup: Cgroup, stdio: list[int]) -> Runn
         prepared.close()
         if born >= 0:
             os.close(born)
-    while running.receive():
-        pass
-    return running
 
 
 def start_exec(
     launch: dict[str, Any],
     process: dict[str, Any],
-    init_pidfd: int,
-    init_pid: int,
-    cgroup: Cgroup,
+    init: Running,
+    procs: list[int],
+    born: int,
     stdio: list[int],
 ) -> Running:
-    """Clone a process that joins the container; its channel tells, later, whether the command runs."""
-    prepared = Prepared(-1, {}, [], stdio)
-    born = -1
+    """Clone a process that joins the container; its channel tells, later, whether the command runs.
+
+    Args:
+        launch: The launch document.
+        process: Its process part, changed for this command.
+        init: Whose namespaces are joined.
+        procs: What a process writes "0" to in order to join the cgroup; stays open.
+        born: Directory of the cgroup that it is born in, or -1; stays open.
+        stdio: Descriptors for 0, 1, 2, closed here.
+    """
+    prepared = Prepared(-1, {}, procs, stdio)
     try:
-        prepared.procs = cgroup.procs_fds()
-        born = cgroup.directory_fd()
         return _clone(
             0,
             born,
-            "" if launch["process"]["capabilities"] & _SYS_PTRACE else f"/proc/{init_pid}/ns/pid",
-            lambda channel: child.run_exec(launch, process, init_pidfd, prepared, channel),
+            "" if launch["process"]["capabilities"] & _SYS_PTRACE else f"/proc/{init.pid}/ns/pid",
+            lambda channel: child.run_exec(launch, process, init.pidfd, prepared, channel),
         )
     finally:
+        prepared.procs = []
         prepared.close()
-        if born >= 0:
-            os.close(born)
 
 
 def _clone(flags: int, cgroup: int, pid_namespace: str, run: Any) -> Running:
@@ -227,7 +249,8 @@ def _clone(flags: int, cgroup: int, pid_namespace: str, run: Any) -> Running:
             own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
             join(pid_namespace, c.CLONE_NEWPID)
         try:
-            pid, pidfd = sys_.clone3(flags, cgroup=cgroup)
+            adopted = flags & c.CLONE_PARENT
+            pid, pidfd = sys_.clone3(flags, cgroup=cgroup, exit_signal=0 if adopted else signal.SIGCHLD)
             if pid == 0:
                 run(channel)
                 os._exit(126)
@@ -242,7 +265,7 @@ def _clone(flags: int, cgroup: int, pid_namespace: str, run: Any) -> Running:
         raise
     finally:
         channel.close()
-    return Running(pid, pidfd, parent)
+    return Running(pid, pidfd, parent, ours=not flags & c.CLONE_PARENT)
 
 
 def join(path: str, flag: int) -> None:

@@ -61,9 +61,10 @@ def replace(path: str, data: bytes) -> None:
 
 
 def start_time(pid: int) -> int:
-    """Field 22 of proc_pid_stat(5): with the pid it names one process for as long as the machine runs."""
+    """Field 22 of proc_pid_stat(5): with the pid it names one process. 0 when it is gone, or ended."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b")")[2].split()[19])
+            fields = file.read().rpartition(b")")[2].split()
+        return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
     except (OSError, ValueError, IndexError):
         return 0
