@@ -224,7 +224,10 @@ def test_exec_with_a_terminal_and_attach(scenario) -> None:
     terminal.wait_for("# ")
     terminal.type('echo run""ning; sleep 1000\n')
     terminal.wait_for("running")
+    terminal.seen = ""
     terminal.type("\x03")
+    # The shell throws away what is typed before its prompt.
+    terminal.wait_for("# ")
     terminal.type("echo code $?; exit 3\n")
     terminal.wait_for("code 130")
     assert terminal.end() == 3, terminal.seen
