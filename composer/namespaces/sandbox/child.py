@@ -108,8 +108,7 @@ def _fail(channel: socket.socket, error: BaseException) -> NoReturn:
 
 def _init(launch: dict[str, Any], prepared: Prepared, channel: socket.socket) -> NoReturn:
     process = launch["process"]
-    for fd in prepared.procs:
-        os.write(fd, b"0")
+    _join_cgroups(prepared.procs)
     os.setsid()
     identity.set_limits(process)
     unshare = launch["unshare"]
@@ -180,8 +179,7 @@ def _join(
     prepared: Prepared,
     channel: socket.socket,
 ) -> NoReturn:
-    for fd in prepared.procs:
-        os.write(fd, b"0")
+    _join_cgroups(prepared.procs)
     identity.set_limits(process)
     sys_.join_session_keyring()
     sys_.setns(pidfd, launch["join"])
@@ -200,6 +198,22 @@ def _join(
     who = identity.find(root, process)
     os.close(root)
     _execute(launch, process, who, channel)
+
+
+def _join_cgroups(procs: list[int]) -> None:
+    for fd in procs:
+        try:
+            os.write(fd, b"0")
+        except OSError as error:
+            hint = ""
+            if error.errno == errno.EINVAL:
+                hint = "a process with real-time scheduling cannot enter a cgroup v1 cpu group"
+            raise LaunchError(
+                f"cannot join control group {os.path.dirname(os.readlink(f'/proc/self/fd/{fd}'))}:"
+                f" {error.strerror}",
+                errno=error.errno or 0,
+                hint=hint,
+            ) from error
 
 
 def _enter_unseen(pidfd: int, prepared: Prepared, channel: socket.socket) -> socket.socket:
