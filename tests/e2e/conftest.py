@@ -91,6 +91,17 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self.fd, text.encode())
 
+    def type_until(self, keys: str, text: str) -> None:
+        """Type *keys* once a second until *text* appears."""
+        for _ in range(15):
+            self.type(keys)
+            try:
+                self.wait_for(text, 1)
+            except AssertionError:
+                continue
+            return
+        raise AssertionError(f"{text!r} did not appear in {self.seen!r}")
+
     def end(self, seconds: float = 15) -> int:
         """Read to the end and return the exit code."""
         deadline = time.monotonic() + seconds
