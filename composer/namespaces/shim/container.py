@@ -62,6 +62,7 @@ class Container:
         self._restart_timer: Timer | None = None
         self._kill_timer: Timer | None = None
         self._stop_waiters: list[Callable[[], None]] = []
+        self._leaving = False
         self.over = False
 
     def start_first(self) -> None:
@@ -157,6 +158,14 @@ class Container:
         """Stop it for good: signal, grace, kill of all that is left; *done* is called when it is over."""
         self._stop_waiters.append(done)
         self.state.values["stopped_by_user"] = True
+        self._end(timeout)
+
+    def shut_down(self) -> None:
+        """The machine goes down: as `stop`, but nobody decided that it shall stay down afterwards."""
+        self._leaving = True
+        self._end(None)
+
+    def _end(self, timeout: float | None) -> None:
         if self.init is None:
             self._cancel_restart()
             return
@@ -276,7 +285,7 @@ class Container:
 
     def _wants_restart(self, code: int) -> bool:
         policy = self.launch["restart"]
-        if self.state["stopped_by_user"] or policy["name"] == "no":
+        if self.state["stopped_by_user"] or self._leaving or policy["name"] == "no":
             return False
         if policy["name"] == "on-failure":
             limit = policy["max_retries"]

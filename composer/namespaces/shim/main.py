@@ -9,6 +9,7 @@ import ctypes
 import json
 import marshal
 import os
+import signal
 import socket
 from contextlib import suppress
 
@@ -48,6 +49,7 @@ class Shim:
         self._number = 0
         self._dismissed = False
         self._respawn_due = False
+        self._wakeup = -1
         self._listener: socket.socket | None = None
         self.container = Container(self.loop, launch, self._tell)
 
@@ -63,6 +65,7 @@ class Shim:
         first = Client(self, self._control)
         first.subscribed = first.agent = True
         self._clients.append(first)
+        self._listen_for_shutdown()
         first.send({"started": self.container.state.values, "warnings": self.container.warnings})
         self.loop.run()
         for client in self._clients:
@@ -79,6 +82,19 @@ class Shim:
         self._listener.listen(64)
         self._listener.setblocking(False)
         self.loop.watch(self._listener.fileno(), self._accept)
+
+    def _listen_for_shutdown(self) -> None:
+        """SIGTERM comes from systemd, to everybody in the project's scope, when the machine goes down."""
+        self._wakeup, told = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(told)
+        signal.signal(signal.SIGTERM, lambda *_: None)  # the loop acts, between two callbacks
+        self.loop.watch(self._wakeup, self._shut_down)
+
+    def _shut_down(self, _events: int) -> None:
+        with suppress(BlockingIOError):
+            os.read(self._wakeup, 64)
+        self._dismissed = True
+        self.container.shut_down()
 
     def _accept(self, _events: int) -> None:
         if self._listener is None:
