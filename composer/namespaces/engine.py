@@ -18,6 +18,7 @@ import anyio
 from composer.engine import EngineEvent
 from composer.errors import ConflictError, EngineError, NotFoundError
 from composer.namespaces import links, starting
+from composer.namespaces.broadcast import Broadcast
 from composer.namespaces.cgroups import open_cgroup
 from composer.namespaces.executing import execute
 from composer.namespaces.launch import cgroup_path
@@ -34,7 +35,7 @@ from composer.state.files import write_json
 from composer.values import to_json
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from anyio.abc import TaskGroup
 
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
     from composer.state.paths import Paths
 
 _KILL_WAIT = 10.0
-_EVENT_BUFFER = 10_000
 _LOOK_AGAIN = 0.5
 
 
@@ -71,7 +71,7 @@ class NamespaceEngine:
         self._closed = False
         self._tasks = tasks
         self._links: dict[str, ShimLink] = {}
-        self._listeners: list[tuple[Callable[[EngineEvent], bool], Any]] = []
+        self._broadcast = Broadcast()
         self._supervisor = Supervisor(self, tasks)
 
     # -- containers ----------------------------------------------------------------------------------------
@@ -185,7 +185,7 @@ class NamespaceEngine:
 
     async def wait(self, container_id: str) -> ContainerState:
         """See `Engine.wait`."""
-        async with self._listening(lambda event: event.container == container_id) as events:
+        async with self._broadcast.listen(lambda event: event.container == container_id) as events:
             while True:
                 state = self.store.state(container_id)
                 if state.status not in ACTIVE and not self._supervisor.will_restart(container_id):
@@ -318,7 +318,7 @@ class NamespaceEngine:
     @asynccontextmanager
     async def events(self, project: str) -> AsyncIterator[AsyncIterator[EngineEvent]]:
         """See `Engine.events`."""
-        async with self._listening(lambda event: event.state.config.project == project) as events:
+        async with self._broadcast.listen(lambda event: event.state.config.project == project) as events:
             for state in self.store.states(project):
                 if state.status in ACTIVE:
                     self.link(state.id)
@@ -326,27 +326,9 @@ class NamespaceEngine:
                     self._supervisor.adopt(state)
             yield events
 
-    @asynccontextmanager
-    async def _listening(self, wanted: Any) -> AsyncIterator[Any]:
-        send, receive = anyio.create_memory_object_stream[EngineEvent](_EVENT_BUFFER)
-        entry = (wanted, send)
-        self._listeners.append(entry)
-        try:
-            yield receive
-        finally:
-            self._listeners.remove(entry)
-            send.close()
-            receive.close()
-
     def publish_event(self, action: str, state: ContainerState, when: float = 0.0) -> None:
-        """Tell everybody who listens; one that does not read loses events rather than memory."""
-        event = EngineEvent(state.id, action, state, when or time.time())
-        for wanted, stream in list(self._listeners):
-            if wanted(event):
-                try:
-                    stream.send_nowait(event)
-                except anyio.WouldBlock:
-                    continue
+        """Tell everybody who listens."""
+        self._broadcast.publish(EngineEvent(state.id, action, state, when or time.time()))
 
     # -- steps ---------------------------------------------------------------------------------------------
 
