@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_AHEAD = 4
+_AHEAD = 8
 
 
 class Pipe:

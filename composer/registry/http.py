@@ -23,7 +23,7 @@ from composer.registry.transport import Abort, Endpoint, Pool, TransportError
 if TYPE_CHECKING:
     from composer.registry.settings import Settings
 
-_PIECE = 1 << 18
+_PIECE = 1 << 20
 _REDIRECTS = 5
 _HEAD_LIMIT = 1 << 18
 
