@@ -43,6 +43,7 @@ class Canonical:
             ".build": self.build,
             ".build.additional_contexts": self.key_values,
             ".build.secrets.*": self.source,
+            ".build.ssh": self.ssh,
             ".configs.*": self.source,
             ".depends_on": self.depends_on,
             ".devices.*": self.device,
@@ -84,6 +85,16 @@ class Canonical:
             result.put(key, text, place)
         return result
 
+    def ssh(self, value: Any, _path: Path) -> Any:
+        """`id=path` items as a mapping; `default` has no path."""
+        if not isinstance(value, list):
+            return value
+        result = like(value)
+        for item, place in zip(value, places_of(value), strict=True):
+            key, equals, text = go_text(item).partition("=")
+            result.put(key, text if equals else None, place)
+        return result
+
     def source(self, value: Any, _path: Path) -> Any:
         """A string is the source."""
         return _single("source", value) if isinstance(value, str) else value
@@ -112,8 +123,6 @@ class Canonical:
         result["source"] = parts[0]
         result["target"] = parts[1] if len(parts) > 1 else parts[0]
         result["permissions"] = parts[2] if len(parts) > 2 else "rwm"
-        if len(parts) == 2 and not parts[1].startswith("/") and parts[1] and set(parts[1]) <= set("rwm"):
-            result["target"], result["permissions"] = parts[0], parts[1]
         return result
 
     def strings(self, value: Any, _path: Path) -> Any:

@@ -175,6 +175,8 @@ class _Checker:
             )
         if deploy is not None:
             self.distinct(name, service, deploy)
+            if scale is not None:
+                deploy["replicas"] = scale
         wanted = scale if scale is not None else 1 if replicas is None else replicas
         if wanted > 1 and service.get("container_name"):
             attribute = "deploy.replicas" if scale is None else "scale"

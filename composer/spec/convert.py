@@ -196,6 +196,8 @@ def ssh(value: Any) -> Any:
         for key in sorted(value):
             item = value[key]
             path = "" if item is None else go_text(item)
+            if not path and key != "default":
+                raise ValueError(f"invalid ssh key {key!r}: write default or ID=PATH")
             result.add(f"{key}={path}" if path else key, place_of(value, key))
         return result
     items = value if isinstance(value, list) else [value]

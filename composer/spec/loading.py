@@ -11,6 +11,7 @@ from composer.spec import normalize as normalization
 from composer.spec.consistency import check_consistency
 from composer.spec.document import canonical_document
 from composer.spec.loader import Options, Scope, Source, load_model
+from composer.spec.resolve import VALUE
 from composer.spec.select import (
     drop_unused,
     enable,
@@ -152,6 +153,7 @@ def load(
         ]
         written = [source.documents for source in sources]
         name = discover.project_name(project_name, written, found, interpolate=interpolate, warnings=warnings)
+        given = bool(project_name or found.environment.get("COMPOSE_PROJECT_NAME"))
         found.environment["COMPOSE_PROJECT_NAME"] = name
         options = Options(
             interpolate, resolve_paths, environ.get("HOME") or os.path.expanduser("~"), warnings, []
@@ -176,6 +178,8 @@ def load(
             )
             if not all_resources:
                 drop_unused(document)
+            if not normalize and not given and isinstance(model.get("name"), str):
+                document["name"] = model["name"]
         else:
             document, disabled = _uninterpolated(model, name), {}
     except SpecError as error:
@@ -222,9 +226,10 @@ def _complete(
     active += enable(document, disabled, services)
     if services:
         select(document, disabled, services)
-    if resolve_environment:
-        for key, service in document["services"].items():
-            _resolve_service(document, key, service, found, warnings)
+    for key, service in document["services"].items():
+        if resolve_environment:
+            _resolve_variables(document, key, service, found, warnings)
+        _resolve_labels(document, key, service, found, warnings)
     return document, disabled
 
 
@@ -233,10 +238,24 @@ def _uninterpolated(model: Any, name: str) -> Any:
     document = like(model)
     document["name"] = name
     for key, value in model.items():
-        if key != "name":
+        if key in ("configs", "secrets"):
+            document.put(key, _without_values(value), place_of(model, key))
+        elif key != "name":
             document.put(key, value, place_of(model, key))
     document.setdefault("services", Map())
     return document
+
+
+def _without_values(entries: Any) -> Any:
+    """Configs or secrets without what the environment holds."""
+    if not isinstance(entries, dict):
+        return entries
+    return {
+        name: {key: value for key, value in entry.items() if key != VALUE}
+        if isinstance(entry, dict)
+        else entry
+        for name, entry in entries.items()
+    }
 
 
 def _profiles(given: Sequence[str], environment: Mapping[str, str]) -> list[str]:
@@ -246,10 +265,10 @@ def _profiles(given: Sequence[str], environment: Mapping[str, str]) -> list[str]
     return [name.strip() for name in names if name.strip()]
 
 
-def _resolve_service(
+def _resolve_variables(
     document: Any, key: str, service: Any, found: discover.Found, warnings: Warnings
 ) -> None:
-    """Fold env files into `environment` and label files into `labels`."""
+    """Fold env files into `environment`."""
     environment = found.environment
     own = service.get("environment")
     env_files = service.pop("env_file", None) or ()
@@ -266,6 +285,10 @@ def _resolve_service(
                 resolved[name] = value
         if resolved:
             service["environment"] = resolved
+
+
+def _resolve_labels(document: Any, key: str, service: Any, found: discover.Found, warnings: Warnings) -> None:
+    """Fold label files into `labels`."""
     if label_files := service.pop("label_file", None):
         labels: dict[str, str] = {}
         for index, name in enumerate(label_files):

@@ -5,18 +5,32 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from composer.spec.scalars import Timestamp
+from composer.spec.fields import PROJECT, ListOf, MapOf, Struct
+from composer.spec.scalars import Timestamp, resolve
 
+_EXACT = 2**53
 _BLKIO = ("weight_device", "device_read_bps", "device_read_iops", "device_write_bps", "device_write_iops")
 
 
 def printable(document: Any) -> dict[str, Any]:
-    """*document* in the reference's shape: no models, no secret's content, `Path` and `Rate` in blkio."""
+    """*document* in the reference's shape: without models, values of variables and ipam options."""
     result = {key: value for key, value in document.items() if key != "models"}
     if secrets := result.get("secrets"):
         result["secrets"] = {
             name: {key: value for key, value in entry.items() if key != "content"}
             for name, entry in secrets.items()
+        }
+    if configs := result.get("configs"):
+        result["configs"] = {
+            name: {
+                key: value for key, value in entry.items() if key != "content" or "environment" not in entry
+            }
+            for name, entry in configs.items()
+        }
+    if networks := result.get("networks"):
+        result["networks"] = {
+            name: {**entry, "ipam": {key: value for key, value in entry["ipam"].items() if key != "options"}}
+            for name, entry in networks.items()
         }
     services = dict(result.get("services") or {})
     for name, service in services.items():
@@ -32,42 +46,40 @@ def printable(document: Any) -> dict[str, Any]:
     return result
 
 
-def without_extensions(document: Any) -> dict[str, Any]:
-    """*document* without the `x-` entries below the top level, which the reference's JSON leaves out."""
-    from composer.spec.fields import PROJECT
+def shaped(document: Any, *, json_shape: bool) -> dict[str, Any]:
+    """*document* in the order of the reference: attributes by its table, names by the alphabet.
 
-    result = dict(document)
+    Its JSON leaves out `x-` entries below the top level, its YAML leaves out a `command` and an `entrypoint`
+    that are null.
+    """
+    result = {key: value for key, value in document.items() if not key.startswith("x-")}
     for kind, struct in PROJECT.items():
         if entries := result.get(kind):
-            result[kind] = {key: _bare(entry, struct) for key, entry in entries.items()}
+            result[kind] = {key: _shaped(entries[key], struct, json_shape) for key in sorted(entries)}
+    for key in sorted(document):
+        if key.startswith("x-"):
+            result[key] = _shaped(document[key], None, json_shape)
     return result
 
 
-def _bare(value: Any, kind: Any) -> Any:
-    from composer.spec.fields import ListOf, MapOf, Struct
-
-    if isinstance(kind, Struct) and isinstance(value, dict):
-        return {
-            key: _bare(item, field.convert) if (field := kind.fields.get(key)) else item
-            for key, item in value.items()
-            if not key.startswith("x-")
-        }
-    if isinstance(kind, ListOf) and isinstance(value, list):
-        return [_bare(item, kind.item) for item in value]
-    if isinstance(kind, MapOf) and isinstance(value, dict):
-        return {key: _bare(item, kind.item) for key, item in value.items()}
-    return value
-
-
-def escape(value: Any) -> Any:
-    """Every `$` doubled, so that the output can be read again."""
-    if isinstance(value, str):
-        return value.replace("$", "$$") if "$" in value else value
+def _shaped(value: Any, kind: Any, json_shape: bool) -> Any:  # noqa: FBT001 - handed down
     if isinstance(value, dict):
-        return {key: escape(item) for key, item in value.items()}
+        if isinstance(kind, Struct):
+            fields = kind.fields
+            extensions = [] if json_shape else sorted(key for key in value if key.startswith("x-"))
+            return {
+                key: _shaped(value[key], fields[key].convert if key in fields else None, json_shape)
+                for key in [*(key for key in value if not key.startswith("x-")), *extensions]
+                if json_shape or value[key] is not None or key not in ("command", "entrypoint")
+            }
+        item = kind.item if isinstance(kind, MapOf) else None
+        return {key: _shaped(value[key], item, json_shape) for key in sorted(value)}
     if isinstance(value, list):
-        return [escape(item) for item in value]
-    return value
+        item = kind.item if isinstance(kind, ListOf) else None
+        return [_shaped(entry, item, json_shape) for entry in value]
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
+        return int(value)
+    return value.rfc3339() if isinstance(value, Timestamp) else value
 
 
 def to_json(document: Any) -> str:
@@ -86,8 +98,14 @@ def to_yaml(document: Any) -> str:
         def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002
             return super().increase_indent(flow, False)
 
+        def choose_scalar_style(self) -> Any:
+            style = super().choose_scalar_style()
+            return '"' if style == "'" else style
+
     def text(dumper: Any, value: str) -> Any:
         style = "|" if "\n" in value and value.strip("\n") and not value.startswith((" ", "\n")) else None
+        if value in ("y", "n", "Y", "N") or not isinstance(resolve(value), str):
+            style = '"'
         return dumper.represent_scalar("tag:yaml.org,2002:str", str(value), style=style)
 
     Dumper.add_representer(str, text)

@@ -152,6 +152,12 @@ def check_fields(tree: Any) -> None:
             raise spec_error(f"invalid ip address: {address}", tree, path)
         return value
 
+    def target(value: Any, path: Path) -> Any:
+        if isinstance(value, dict) and not isinstance(value.get("target"), str):
+            kind = "device" if "devices" in path else "volume"
+            raise spec_error(f"this {kind} is missing a mount target", tree, path, hint="add target:")
+        return value
+
     def not_blank(value: Any, path: Path) -> Any:
         if value == "":
             raise spec_error("value can't be blank", tree, path)
@@ -170,6 +176,8 @@ def check_fields(tree: Any) -> None:
                 "configs.*": file_object("file", "environment", "content"),
                 "secrets.*": file_object("file", "environment"),
                 "services.*.ports.*": port,
+                "services.*.devices.*": target,
+                "services.*.volumes.*": target,
                 "services.*.develop.watch.*.path": not_blank,
                 "services.*.deploy.resources.reservations.devices.*": device,
                 "services.*.gpus.*": device,

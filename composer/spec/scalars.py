@@ -43,6 +43,11 @@ class Timestamp(str):
 
     __slots__ = ()
 
+    def rfc3339(self) -> str:
+        """The same time as JSON spells it: `2020-01-01T00:00:00Z`."""
+        day, clock, zone, _ = self.split(" ")
+        return f"{day}T{clock}{'Z' if zone == '+0000' else f'{zone[:3]}:{zone[3:]}'}"
+
 
 def resolve(text: str) -> Any:
     """The value of the plain scalar *text*."""

@@ -84,7 +84,7 @@ def _document(args: argparse.Namespace, loaded: LoadedProject, context: Context)
     from composer.spec import output
 
     if args.no_interpolate:
-        document: Any = {"name": loaded.name, **loaded.model}
+        document: Any = dict(loaded.document)
     else:
         document = output.printable(loaded.document)
     if args.resolve_image_digests or args.lock_image_digests:
@@ -92,10 +92,10 @@ def _document(args: argparse.Namespace, loaded: LoadedProject, context: Context)
 
         document = pin(document, context, lock=args.lock_image_digests)
     if not args.no_interpolate:
-        document = output.escape(output.without_extensions(document) if args.format == "json" else document)
-    if args.format == "json":
-        return output.to_json(document) + "\n"
-    return output.to_yaml(document)
+        document = output.shaped(document, json_shape=args.format == "json")
+    text = output.to_json(document) + "\n" if args.format == "json" else output.to_yaml(document)
+    # every $ is doubled, in keys too, so that the output can be read again
+    return text if args.no_interpolate else text.replace("$", "$$")
 
 
 def _listing(args: argparse.Namespace, loaded: LoadedProject) -> str:
