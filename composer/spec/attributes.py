@@ -163,6 +163,16 @@ def unsupported(project: Project) -> Iterator[UnsupportedError]:
             )
 
 
+def ignored(project: Project) -> Iterator[tuple[str, str]]:
+    """Path and reason of each attribute of the active services that means nothing here, metadata aside."""
+    for name in sorted(project.services):
+        service = project.document["services"][name]
+        for pattern, reason in _IGNORED.items():
+            below = pattern.removeprefix("services.*.")
+            if below != pattern and "[]" not in below and below != "annotations" and _reach(service, below):
+                yield f"services.{name}.{below}", reason
+
+
 def _service(project: Project, path: str, service: Any) -> Iterator[UnsupportedError]:
     if service.get("runtime", "") not in _RUNTIMES:
         reason = f"runtime {service['runtime']} is not supported"

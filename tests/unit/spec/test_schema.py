@@ -179,6 +179,17 @@ def test_what_is_refused_is_named_with_its_line(tmp_path, extra, path):
     assert error.message
 
 
+def test_what_is_ignored_is_named(tmp_path):
+    (tmp_path / "compose.yaml").write_text(
+        "services: {a: {image: x, cpu_count: 2, deploy: {mode: global, replicas: 2}}, b: {image: y}}\n"
+    )
+    project = load(working_dir=str(tmp_path), environ={}).project()
+    assert [path for path, _ in attributes.ignored(project)] == [
+        "services.a.cpu_count",
+        "services.a.deploy.mode",
+    ]
+
+
 def test_resources_that_are_refused(tmp_path):
     (tmp_path / "compose.yaml").write_text(
         "services: {a: {image: x, secrets: [s], configs: [c], networks: [n], volumes: ['vol:/v']}}\n"
