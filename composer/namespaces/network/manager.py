@@ -165,9 +165,12 @@ class NetworkManager:
         if not missing and not dead and self._table.present():
             return
         with self._database.transaction() as writer:
+            # Look again: what was missing may be a network that another process was just removing.
+            known = {state.config.id for state in records.networks(writer)}
             for state in missing:
-                with contextlib.suppress(ConflictError):  # another process was faster
-                    self._make_bridge(state)
+                if state.config.id in known:
+                    with contextlib.suppress(ConflictError):  # another process was faster
+                        self._make_bridge(state)
             records.drop_ports(writer, sorted(dead))
             self._table.replace(writer)
 
