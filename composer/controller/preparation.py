@@ -57,8 +57,14 @@ def refuse_unsupported(project: Project) -> None:
 
 
 def warn(project: Project, services: Iterable[str], report: Report) -> None:
-    """Mention what is done otherwise than the file says."""
-    for name in services:
+    """Mention what is done otherwise than the file says, and what does nothing here."""
+    from composer.spec.attributes import ignored
+
+    chosen = set(services)
+    for name, path, reason in ignored(project):
+        if name in chosen:
+            report(Event("warning", name, service=name, text=f"{path}: {reason}"))
+    for name in chosen:
         service = project.services[name]
         if service.logging is not None and service.logging.driver not in KNOWN_LOG_DRIVERS:
             text = (

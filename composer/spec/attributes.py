@@ -163,14 +163,14 @@ def unsupported(project: Project) -> Iterator[UnsupportedError]:
             )
 
 
-def ignored(project: Project) -> Iterator[tuple[str, str]]:
-    """Path and reason of each attribute of the active services that means nothing here, metadata aside."""
+def ignored(project: Project) -> Iterator[tuple[str, str, str]]:
+    """Service, path and reason of each attribute in use that means nothing here, metadata aside."""
     for name in sorted(project.services):
         service = project.document["services"][name]
         for pattern, reason in _IGNORED.items():
             below = pattern.removeprefix("services.*.")
             if below != pattern and "[]" not in below and below != "annotations" and _reach(service, below):
-                yield f"services.{name}.{below}", reason
+                yield name, f"services.{name}.{below}", reason
 
 
 def _service(project: Project, path: str, service: Any) -> Iterator[UnsupportedError]:

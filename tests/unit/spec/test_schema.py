@@ -184,7 +184,7 @@ def test_what_is_ignored_is_named(tmp_path):
         "services: {a: {image: x, cpu_count: 2, deploy: {mode: global, replicas: 2}}, b: {image: y}}\n"
     )
     project = load(working_dir=str(tmp_path), environ={}).project()
-    assert [path for path, _ in attributes.ignored(project)] == [
+    assert [path for _, path, _ in attributes.ignored(project)] == [
         "services.a.cpu_count",
         "services.a.deploy.mode",
     ]
