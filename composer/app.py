@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from composer.images.store import Image, Store
     from composer.namespaces.client import ShimClient
     from composer.namespaces.engine import NamespaceEngine
+    from composer.namespaces.zygote_client import Zygote
     from composer.spec.model import Project, Service
     from composer.state.paths import Paths
 
@@ -125,14 +126,28 @@ class Local:
             yield names.update
 
 
+def start_zygote() -> Zygote:
+    """Start what forks containers, before anything else is imported: it gets ready on another core.
+
+    Raises:
+        UnsupportedError: No root privileges.
+    """
+    from composer.namespaces.zygote_client import Zygote
+
+    zygote = Zygote()
+    zygote.start()
+    return zygote
+
+
 @asynccontextmanager
-async def open_local(paths: Paths, *, scope: str = "") -> AsyncIterator[Local]:
+async def open_local(paths: Paths, *, scope: str = "", zygote: Zygote | None = None) -> AsyncIterator[Local]:
     """Open engine and store on this machine; containers go on when it is closed.
 
     Args:
         paths: Where everything lives.
         scope: A project whose systemd scope this process, and all containers it makes, move to; for its
             agent, on machines where systemd manages the control groups.
+        zygote: One that was started early, see `start_zygote`.
 
     Raises:
         UnsupportedError: No root privileges.
@@ -146,8 +161,10 @@ async def open_local(paths: Paths, *, scope: str = "") -> AsyncIterator[Local]:
         from composer.namespaces.cgroups.systemd import enter_scope
 
         root = enter_scope(scope, suffix=paths.suffix)
+        if root and zygote is not None:
+            enter_scope(scope, suffix=paths.suffix, pid=zygote.pid)
     respawn = (sys.executable, "-m", "composer.agent")
-    async with open_engine(paths, respawn=respawn, cgroup_root=root) as engine:
+    async with open_engine(paths, respawn=respawn, cgroup_root=root, zygote=zygote) as engine:
         yield Local(paths, engine)
 
 

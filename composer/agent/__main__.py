@@ -9,17 +9,23 @@ import socket
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from composer.agent.sockets import LOCK, listen
+from composer.app import start_zygote
 from composer.state.paths import Paths
+
+if TYPE_CHECKING:
+    from composer.namespaces.zygote_client import Zygote
 
 _NEEDED = (
     "anyio._backends._asyncio",  # anyio.run() would import it when everybody waits
     "composer.agent.server",
     "composer.controller.controller",
     "composer.images.store",
+    "composer.namespaces.engine",
     "composer.namespaces.names",
+    "graphlib",
     "composer.spec.attributes",
     "composer.spec.model",
 )
@@ -29,10 +35,13 @@ def main() -> int:
     """Run the agent; returns its exit code."""
     first = socket.socket(fileno=fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 3)) if _is_fresh() else None
     _detach(first.fileno() if first is not None else -1)
+    zygote = start_zygote() if os.geteuid() == 0 else None
     _import_what_every_agent_needs()
     if first is not None:
         told = _read_line(first)
         if not told:
+            if zygote is not None:
+                zygote.close()
             return 0  # the command that started this agent needs none
         paths, name = Paths(Path(told["root"]), Path(told["run"])), told["adopt"]
     else:
@@ -43,14 +52,14 @@ def main() -> int:
         if first is not None:
             first.sendall(b'{"ready":false}\n')
         return 0
-    return _serve(paths, name, first)
+    return _serve(paths, name, first, zygote)
 
 
 def _is_fresh() -> bool:
     return sys.argv[1:] == ["--adopt"]
 
 
-def _serve(paths: Paths, name: str, first: socket.socket | None) -> int:
+def _serve(paths: Paths, name: str, first: socket.socket | None, zygote: Zygote | None) -> int:
     import anyio
 
     from composer.agent.requests import error_to_json
@@ -61,7 +70,7 @@ def _serve(paths: Paths, name: str, first: socket.socket | None) -> int:
     try:
         listener = listen(directory)
         listener.setblocking(False)
-        agent = Agent(paths, name)
+        agent = Agent(paths, name, zygote)
         if first is not None:
             first.sendall(b'{"ready":true}\n')
             first.setblocking(False)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from composer.controller.controller import Controller
     from composer.engine import ContainerState
     from composer.events import Report
+    from composer.namespaces.zygote_client import Zygote
     from composer.state.paths import Paths
 
 REQUEST_LIMIT = 64 << 20
@@ -56,12 +57,14 @@ class Agent:
     Args:
         paths: Where state lives.
         name: The project.
+        zygote: One that was started early.
     """
 
-    def __init__(self, paths: Paths, name: str) -> None:
+    def __init__(self, paths: Paths, name: str, zygote: Zygote | None = None) -> None:
         self.paths = paths
         self.name = name
         self.journal = Journal(paths.project(name))
+        self._zygote = zygote
         self._clients = 0
         self._turn = anyio.Lock()
         self._running: Mutation | None = None
@@ -78,7 +81,9 @@ class Agent:
             first: A client that is connected already.
         """
         async with AsyncExitStack() as stack:
-            local = await stack.enter_async_context(open_local(self.paths, scope=self.name))
+            local = await stack.enter_async_context(
+                open_local(self.paths, scope=self.name, zygote=self._zygote)
+            )
             tasks = await stack.enter_async_context(anyio.create_task_group())
             tasks.start_soon(self._leave_on_signal, tasks)
             tasks.start_soon(self._while_quiet)

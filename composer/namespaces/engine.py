@@ -451,7 +451,7 @@ class NamespaceEngine:
 
 @asynccontextmanager
 async def open_engine(
-    paths: Paths, *, respawn: Sequence[str] = (), cgroup_root: str = ""
+    paths: Paths, *, respawn: Sequence[str] = (), cgroup_root: str = "", zygote: Zygote | None = None
 ) -> AsyncIterator[NamespaceEngine]:
     """An engine on *paths*; containers go on when it is closed.
 
@@ -460,6 +460,7 @@ async def open_engine(
         respawn: Command that starts an agent; a shim that lost its agent runs it with its project's name.
         cgroup_root: Control group that containers are made in, from `cgroups.systemd.enter_scope`; empty:
             `/composer<suffix>/<project>`.
+        zygote: One that is running already; it is closed with the engine.
 
     Raises:
         UnsupportedError: No root privileges.
@@ -469,7 +470,10 @@ async def open_engine(
     try:
         async with anyio.create_task_group() as tasks:
             engine = NamespaceEngine(paths, tasks, respawn, cgroup_root)
-            engine.zygote.start()
+            if zygote is None:
+                engine.zygote.start()
+            else:
+                engine.zygote = zygote
             engine.repair_networks()
             try:
                 yield engine
