@@ -41,7 +41,7 @@ class ContainerStore:
 
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
-        self._configs: dict[str, tuple[int, ContainerConfig]] = {}
+        self._configs: dict[str, tuple[tuple[int, int], ContainerConfig]] = {}
         for folder in (paths.root / "containers", paths.root / "names", paths.run / "containers"):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         (paths.root / "empty").mkdir(exist_ok=True)
@@ -145,17 +145,19 @@ class ContainerStore:
         """
         path = self._paths.container(container_id) / "config.json"
         try:
-            changed = os.stat(path).st_mtime_ns
+            status = os.stat(path)
         except FileNotFoundError:
             raise NotFoundError(f"no such container: {container_id[:12]}") from None
+        # Two writes within one tick of the clock share a time; the file that replaced the other is a new inode.
+        version = (status.st_mtime_ns, status.st_ino)
         cached = self._configs.get(container_id)
-        if cached and cached[0] == changed:
+        if cached and cached[0] == version:
             return cached[1]
         data = read_json(path)
         if data is None:
             raise NotFoundError(f"no such container: {container_id[:12]}")
         config = from_json(ContainerConfig, data)
-        self._configs[container_id] = (changed, config)
+        self._configs[container_id] = (version, config)
         return config
 
     def state(self, container_id: str) -> ContainerState:
