@@ -148,7 +148,7 @@ class ContainerStore:
             status = os.stat(path)
         except FileNotFoundError:
             raise NotFoundError(f"no such container: {container_id[:12]}") from None
-        # Two writes within one tick of the clock share a time; the file that replaced the other is a new inode.
+        # Two writes within a tick of the clock share a time; what replaced a file is a new inode.
         version = (status.st_mtime_ns, status.st_ino)
         cached = self._configs.get(container_id)
         if cached and cached[0] == version:
