@@ -18,7 +18,8 @@ def test_this_machine_can_run_containers(composer_home: Home) -> None:
     done = composer_home.run("system", "check", "--format", "json")
     findings = {row["what"]: row for row in done.json()}
     assert {"privileges", "kernel", "overlay", "nftables", "cgroup", "seccomp"} <= set(findings)
-    assert all(findings[what]["verdict"] == "ok" for what in ("privileges", "kernel", "overlay", "nftables"))
+    needed = ("privileges", "kernel", "overlay", "nftables")
+    assert [findings[what] for what in needed if findings[what]["verdict"] != "ok"] == []
 
 
 def test_probing_leaves_nothing(composer_home: Home) -> None:
