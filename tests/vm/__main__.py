@@ -105,7 +105,7 @@ def _test(arguments: list[str]) -> int:
     if arguments == ["reboot"]:
         words = []
     elif not any(not word.startswith("-") for word in arguments):
-        words = [*(suite for suite in SUITES if (image.REPOSITORY / suite).is_dir()), "-q", *arguments]
+        words = [*(suite for suite in SUITES if (image.REPOSITORY / suite).is_dir()), "-v", *arguments]
     script = PREPARE + TEST.replace("@ARGUMENTS@", shlex.join(words)).replace(
         "@REBOOT@", "1" if reboot else ""
     )
