@@ -287,6 +287,8 @@ class Container:
         policy = self.launch["restart"]
         if self.state["stopped_by_user"] or self._leaving or policy["name"] == "no":
             return False
+        if not os.path.isdir(self.launch["directory"]):
+            return False  # its state was removed by hand: nobody could find what would be started
         if policy["name"] == "on-failure":
             limit = policy["max_retries"]
             return code != 0 and (not limit or self.state["restart_count"] < limit)

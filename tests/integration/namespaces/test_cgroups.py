@@ -1,5 +1,6 @@
 """Each limit is found in the kernel's file, on whatever hierarchy this machine has."""
 
+import contextlib
 import os
 import subprocess
 import time
@@ -22,6 +23,9 @@ def group():
     yield group
     group.kill()
     group.remove()
+    for directory in group.directories():
+        with contextlib.suppress(OSError):  # another worker's group is in it
+            os.rmdir(os.path.dirname(directory))
 
 
 LIMITS = [
