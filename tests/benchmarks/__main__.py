@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +31,8 @@ def main() -> int:
     if os.geteuid() != 0:
         parser.error("the comparison starts a Docker daemon: run it as root")
 
+    # `timeout` and `kill` end this process by SIGTERM: what was started must be stopped then, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     table = Table()
     with work_directory() as work, Home.temporary() as home:
         with daemon() as docker:

@@ -118,11 +118,12 @@ def daemon() -> Iterator[Docker]:
         (directory / "daemon.json").write_text("{}", encoding="ascii")  # never the machine's own
         with (directory / "dockerd.log").open("wb") as log:
             process = subprocess.Popen(
-                docker.inside([
+                # Should this script be killed, the daemon ends too, and its containerd with it.
+                ["setpriv", "--pdeathsig", "TERM", *docker.inside([
                     "dockerd", "--host", f"unix://{docker.socket}", "--data-root", f"{directory}/data",
                     "--exec-root", f"{directory}/exec", "--pidfile", f"{directory}/dockerd.pid",
                     "--config-file", f"{directory}/daemon.json", "--storage-driver", "overlay2",
-                ]),
+                ])],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         _wait(docker, process)
