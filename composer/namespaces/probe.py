@@ -57,6 +57,9 @@ def probe() -> dict[str, str]:
 
 
 def _inside() -> dict[str, str]:
+    # Now, since a mount below may cover the directory that this program is installed in.
+    from composer.namespaces.network import links, netlink, nft  # noqa: F401
+
     found: dict[str, str] = {}
 
     def attempt(what: str, call: Callable[[], None]) -> bool:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from composer.errors import ComposerError
+from composer.state.files import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,10 +50,12 @@ class Database:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             connection = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
             connection.row_factory = sqlite3.Row
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=NORMAL")
-            connection.execute("PRAGMA foreign_keys=ON")
-            self._migrate(connection)
+            # SQLite does not wait for its lock when it changes to WAL, so two first openers would collide.
+            with locked(self._path.with_name(f"{self._path.name}.open")):
+                connection.execute("PRAGMA journal_mode=WAL")
+                connection.execute("PRAGMA synchronous=NORMAL")
+                connection.execute("PRAGMA foreign_keys=ON")
+                self._migrate(connection)
         except sqlite3.DatabaseError as error:
             raise ComposerError(f"cannot use {self._path}: {error}") from error
         except OSError as error:
