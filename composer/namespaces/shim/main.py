@@ -6,16 +6,19 @@ Its first message on the control connection says whether the container started.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import json
 import marshal
 import os
+import select
 import signal
 import socket
+import time
 from contextlib import suppress
 
 from composer.namespaces.kernel import constants as c
 from composer.namespaces.kernel import syscalls as sys_
-from composer.namespaces.kernel.errors import describe
+from composer.namespaces.kernel.errors import LaunchError, describe
 from composer.namespaces.shim.clients import MAX_CLIENTS, Client
 from composer.namespaces.shim.container import Container
 from composer.namespaces.shim.loop import Loop
@@ -29,6 +32,7 @@ _NAME = ctypes.create_string_buffer(b"composer-shim")
 _RESPAWN_PAUSE = 0.3
 _RESPAWN_RETRY = 5.0
 _GOODBYE = 1.0
+_CLAIM = 5.0  # seconds
 
 
 class Shim:
@@ -51,10 +55,18 @@ class Shim:
         self._respawn_due = False
         self._wakeup = -1
         self._listener: socket.socket | None = None
+        self._lock = -1
         self.container = Container(self.loop, launch, self._tell)
 
     def run(self) -> None:
         """Start the container and serve; returns when it is over, or could not be started."""
+        try:
+            self._claim()
+        except LaunchError as error:
+            self._control.send(json.dumps({"failed": describe(error)}).encode())
+            return
+        if self._abandoned():
+            return
         self._listen()
         try:
             self.container.start_first()
@@ -70,6 +82,34 @@ class Shim:
         self.loop.run()
         for client in self._clients:
             client.finish(_GOODBYE)
+
+    def _claim(self) -> None:
+        """Be the only shim of this container: a killed agent's request may come beside its successor's.
+
+        Raises:
+            LaunchError: Another shim has it.
+        """
+        self._lock = os.open(f"{self._launch['run']}/shim.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        deadline = time.monotonic() + _CLAIM
+        while True:
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise LaunchError(
+                        f"container {self._launch['name']} is being started by another command",
+                        kind="conflict",
+                        hint="run the command again",
+                    ) from None
+                time.sleep(0.02)  # flock has no wait with a limit
+            else:
+                return
+
+    def _abandoned(self) -> bool:
+        """Whether whoever asked for the start is gone: its successor decides what is started."""
+        poll = select.poll()
+        poll.register(self._control, 0)
+        return bool(poll.poll(0))  # POLLHUP needs no asking
 
     def _listen(self) -> None:
         """Bind by a relative name: socket paths have at most 107 bytes."""

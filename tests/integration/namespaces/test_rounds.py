@@ -55,7 +55,9 @@ def test_rounds_of_networked_containers_leave_nothing(laboratory):
         return counts
 
     counts = anyio.run(body)
-    assert counts[-1] == counts[0]
+    # Other tests of this worker may still close theirs while the first rounds run.
+    assert counts[-1][0] <= counts[0][0]
+    assert counts[-1][1] <= counts[0][1]
 
 
 def test_hundreds_of_published_ports_are_held_and_given_back(laboratory):
