@@ -402,8 +402,12 @@ class NamespaceEngine:
             del self._links[link.container_id]
         if self._closed:
             return  # it was us who left, not the shim
-        over = not link.state or link.state.get("shim", {}).get("over")
-        if not over:
+        if not link.state or link.state.get("shim", {}).get("over"):
+            return
+        written = self.store.raw_state(link.container_id) or {}
+        if written.get("shim", {}).get("over"):  # the last event was lost, not the shim
+            self._event(link.container_id, "die", written, time.time())
+        else:
             self._supervisor.shim_lost(link.container_id)
 
     async def _settled(self, container_id: str) -> None:

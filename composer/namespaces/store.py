@@ -175,7 +175,10 @@ class ContainerStore:
     def raw_state(self, container_id: str) -> dict[str, Any] | None:
         """The state file of a container, corrected for a shim that is gone; None when it never ran."""
         directory = self._paths.container(container_id)
-        values: dict[str, Any] | None = read_json(self._paths.container_run(container_id) / "state.json")
+        path = self._paths.container_run(container_id) / "state.json"
+        values: dict[str, Any] | None = read_json(path)
+        if values is not None and values["status"] in ACTIVE and not shim_alive(values):
+            values = read_json(path)  # its last word may have come between the reading and the look
         if values is not None:
             if values["status"] in ACTIVE and not shim_alive(values):
                 values = {**values, "status": "exited", "pid": 0, "health": "none", "exit_code": KILLED}
