@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from composer.controller.controller import Controller
     from composer.engine import ContainerState
     from composer.events import Report
+    from composer.namespaces.auto_removal import AutoRemoval
     from composer.namespaces.zygote_client import Zygote
     from composer.state.paths import Paths
 
@@ -72,6 +73,7 @@ class Agent:
         self._quiet_since = anyio.Event()
         self._watcher: Watcher | None = None
         self._controller: Controller | None = None
+        self._removal: AutoRemoval | None = None
 
     async def serve(self, listener: socket.socket, first: socket.socket | None) -> None:
         """Serve until there is nothing left to look after.
@@ -109,14 +111,19 @@ class Agent:
         watcher.on_change = changed
         await stack.enter_async_context(watcher.following())
         self._watcher = watcher
+        self._removal = local.engine.auto_removal
+        self._removal.on_done = self._idle_check_now
         self._controller = local.controller(self.name, watcher=watcher)
         self.journal.note("started", project=self.name, containers=len(watcher.states))
 
     # When to leave
 
+    def _idle_check_now(self) -> None:
+        self._idle_check.set()
+
     def _needed(self) -> bool:
-        states = self._watcher.states.values() if self._watcher is not None else ()
-        return self._clients > 0 or any(self._needs_agent(state) for state in states)
+        removing = self._removal is not None and self._removal.busy
+        return self._clients > 0 or removing or self._others_need_me()
 
     @staticmethod
     def _needs_agent(state: ContainerState) -> bool:
@@ -163,19 +170,28 @@ class Agent:
 
     async def _client(self, stream: SocketStream) -> None:
         """Answer one client's requests, one after the other, until it disconnects."""
+        kept: list[str] = []
         try:
             async with stream:
                 lines = _Lines(stream)
                 while (line := await lines.next()) is not None:
-                    await self._answer(stream, lines, json.loads(line))
+                    await self._answer(stream, lines, json.loads(line), kept)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError, ValueError):
             self.journal.note("a client vanished")
         finally:
             self._clients -= 1
+            for container in kept:
+                if self._removal is not None:
+                    self._removal.let_go(container)
             self._idle_check.set()
 
-    async def _answer(self, stream: SocketStream, lines: _Lines, request: dict[str, Any]) -> None:
-        """Carry a request out while watching for the client's end, which cancels it."""
+    async def _answer(
+        self, stream: SocketStream, lines: _Lines, request: dict[str, Any], kept: list[str]
+    ) -> None:
+        """Carry a request out while watching for the client's end, which cancels it.
+
+        What the client will read before it is removed is noted in *kept*.
+        """
         outbox = _Outbox(stream)
         answer: dict[str, Any] = {}
         async with anyio.create_task_group() as group:
@@ -187,6 +203,7 @@ class Agent:
             group.start_soon(watch)
             group.start_soon(outbox.run)
             answer = await self._carry_out(str(request.get("op")), request, outbox.report)
+            self._keep(request, answer, kept)
             await outbox.drained()
             group.cancel_scope.cancel()
         if answer:
@@ -194,6 +211,15 @@ class Agent:
                 answer["leaving"] = True
             await stream.send(json.dumps(answer).encode() + b"\n")
         self._quiet_since.set()
+
+    def _keep(self, request: dict[str, Any], answer: dict[str, Any], kept: list[str]) -> None:
+        """A container that its client starts, reads and removes is not removed under its hands."""
+        options = request.get("options") or {}
+        if request.get("op") == "run" and options.get("remove") and not options.get("start"):
+            container = answer.get("result", {}).get("id")
+            if container and self._removal is not None:
+                self._removal.keep(container)
+                kept.append(container)
 
     def _others_need_me(self) -> bool:
         states = self._watcher.states.values() if self._watcher is not None else ()

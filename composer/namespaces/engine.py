@@ -18,6 +18,7 @@ import anyio
 from composer.engine import EngineEvent
 from composer.errors import ConflictError, EngineError, NotFoundError
 from composer.namespaces import links, starting
+from composer.namespaces.auto_removal import AutoRemoval
 from composer.namespaces.broadcast import Broadcast
 from composer.namespaces.cgroups import open_cgroup
 from composer.namespaces.executing import execute
@@ -73,6 +74,7 @@ class NamespaceEngine:
         self._links: dict[str, ShimLink] = {}
         self._broadcast = Broadcast()
         self._supervisor = Supervisor(self, tasks)
+        self.auto_removal = AutoRemoval(self, tasks)
 
     # -- containers ----------------------------------------------------------------------------------------
 
@@ -324,6 +326,7 @@ class NamespaceEngine:
                     self.link(state.id)
                 else:
                     self._supervisor.adopt(state)
+                    self.auto_removal.ended(state)
             yield events
 
     def publish_event(self, action: str, state: ContainerState, when: float = 0.0) -> None:
@@ -387,15 +390,8 @@ class NamespaceEngine:
             return
         if action == "die" and state.status == "exited":
             self.network_manager.unpublish(container_id)
-            if state.config.auto_remove:
-                self._tasks.start_soon(self._remove_quietly, container_id)
+            self.auto_removal.ended(state)
         self.publish_event(action, state, when)
-
-    async def _remove_quietly(self, container_id: str) -> None:
-        try:
-            await self.remove(container_id, volumes=True)
-        except NotFoundError:
-            return
 
     def _link_ended(self, link: ShimLink) -> None:
         if self._links.get(link.container_id) is link:

@@ -78,6 +78,8 @@ class Supervisor:
             scope = anyio.CancelScope()
             self._owed[container_id] = scope
             self._tasks.start_soon(self._restart, state, scope)
+        elif not wanted:
+            self._engine.auto_removal.ended(state)
         self._engine.publish_event("die", state)
 
     async def _restart(self, state: ContainerState, scope: anyio.CancelScope) -> None:

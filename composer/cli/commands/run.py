@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from composer.errors import UsageError
+from composer.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from composer.agent.client import Client
@@ -71,8 +72,6 @@ def run(args: argparse.Namespace, context: Context) -> int:
         operate(context, "run", options, loaded=loaded)
         return 0
     with connect(context, loaded) as client:
-        if args.detach:
-            options |= {"start": True, "remove": args.rm}
         made = operate(context, "run", options, loaded=loaded, title="run", quiet=args.quiet, client=client)
         if args.detach:
             context.print(made["id"])
@@ -102,7 +101,8 @@ def _attached(
     finally:
         if args.rm and not attachment.detached:
             removal = {"id": created, "volumes": True, "force": True}
-            operate(context, "remove_container", removal, quiet=True, client=client)
+            with suppress(NotFoundError):  # a new agent found it over before we did
+                operate(context, "remove_container", removal, quiet=True, client=client)
 
 
 def run_options(args: argparse.Namespace, context: Context) -> dict[str, Any]:
@@ -136,8 +136,8 @@ def run_options(args: argparse.Namespace, context: Context) -> dict[str, Any]:
         "cap_drop": args.cap_drop,
         "tty": terminal,
         "stdin_open": args.interactive and not args.detach,
-        "remove": False,
-        "start": False,
+        "remove": args.rm,
+        "start": args.detach,
         "remove_orphans": orphans(args, context)[0],
         "parallel": parallel(context),
         **build_options(args),

@@ -62,7 +62,7 @@ class Container:
         self._restart_timer: Timer | None = None
         self._kill_timer: Timer | None = None
         self._stop_waiters: list[Callable[[], None]] = []
-        self._leaving = False
+        self.leaving = False
         self.over = False
 
     def start_first(self) -> None:
@@ -162,7 +162,7 @@ class Container:
 
     def shut_down(self) -> None:
         """The machine goes down: as `stop`, but nobody decided that it shall stay down afterwards."""
-        self._leaving = True
+        self.leaving = True
         self._end(None)
 
     def _end(self, timeout: float | None) -> None:
@@ -285,7 +285,7 @@ class Container:
 
     def _wants_restart(self, code: int) -> bool:
         policy = self.launch["restart"]
-        if self.state["stopped_by_user"] or self._leaving or policy["name"] == "no":
+        if self.state["stopped_by_user"] or self.leaving or policy["name"] == "no":
             return False
         if not os.path.isdir(self.launch["directory"]):
             return False  # its state was removed by hand: nobody could find what would be started

@@ -82,6 +82,10 @@ class Shim:
         self.loop.run()
         for client in self._clients:
             client.finish(_GOODBYE)
+        # Whoever is to remove it has gone: another one comes for that.
+        owed = self._launch["auto_remove"] and not self.container.leaving
+        if owed and self._launch["respawn"] and not any(client.agent for client in self._clients):
+            self._call_agent()
 
     def _claim(self) -> None:
         """Be the only shim of this container: a killed agent's request may come beside its successor's.
@@ -174,12 +178,16 @@ class Shim:
             self.loop.call_later(pause, self._respawn)
 
     def _respawn(self) -> None:
-        """Start the agent anew, with no descriptor of ours."""
+        """Start the agent anew, unless one has come meanwhile; and look again later."""
         self._respawn_due = False
         if self.container.over or any(client.agent for client in self._clients):
             return
         self._respawn_due = True
         self.loop.call_later(_RESPAWN_RETRY, self._respawn)
+        self._call_agent()
+
+    def _call_agent(self) -> None:
+        """Start an agent, with no descriptor of ours."""
         if middle := os.fork():
             os.waitpid(middle, 0)
             return

@@ -1,0 +1,83 @@
+"""`composer run`: who removes what was only wanted once, whoever else is killed meanwhile."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+from tests.support.scratch import eventually
+
+pytestmark = pytest.mark.root
+
+
+def names(project):
+    return [line.split()[0] for line in project.run("ps", "-a", "--format", "{{.Name}}").out.splitlines()]
+
+
+def one_off(project):
+    """The state of the one-off container."""
+    [state] = [state for name, state in project.states().items() if "-run-" in name]
+    return state
+
+
+@pytest.mark.parametrize("seconds", ["0", "0.3"])
+def test_detached_it_is_removed_when_it_ends(project, seconds):
+    project.write({"job": {"volumes": ["/anonymous"]}})
+    project.run("run", "--rm", "-d", "job", "sleep", seconds)
+    eventually(lambda: names(project) == [])
+    eventually(lambda: project.agent() == 0)
+    assert project.run("volumes", "-q").out == ""
+
+
+def test_detached_it_is_removed_though_the_agent_is_killed(project):
+    project.write({"job": {}})
+    project.run("run", "--rm", "-d", "job", "sleep", "2")
+    os.kill(project.agent(), signal.SIGKILL)
+    eventually(lambda: names(project) == [])
+
+
+def test_it_is_removed_though_it_ends_before_another_agent_comes(project):
+    project.write({"job": {}})
+    project.run("run", "--rm", "-d", "job", "sleep", "1000")
+    init = one_off(project)["pid"]
+    os.kill(project.agent(), signal.SIGKILL)
+    os.kill(init, signal.SIGKILL)
+    eventually(lambda: names(project) == [])
+
+
+def test_it_is_removed_when_its_shim_is_killed(project):
+    project.write({"job": {}})
+    project.run("run", "--rm", "-d", "job", "sleep", "1000")
+    os.kill(one_off(project)["shim"]["pid"], signal.SIGKILL)
+    eventually(lambda: names(project) == [])
+
+
+@pytest.mark.parametrize("agent", ["with its agent", "and the agent killed, too"])
+def test_it_is_removed_though_the_command_that_waits_for_it_is_killed(project, agent):
+    project.write({"job": {}})
+    command = project.start("run", "--rm", "-T", "job", "sleep", "2")
+    eventually(lambda: any(state["status"] == "running" for state in project.states().values()))
+    command.kill()
+    command.communicate()
+    if "killed" in agent:
+        os.kill(project.agent(), signal.SIGKILL)
+    eventually(lambda: names(project) == [])
+
+
+def test_what_it_wrote_is_read_though_the_agent_is_killed(project):
+    project.write({"job": {}})
+    command = project.start("run", "--rm", "-T", "job", "sh", "-c", "sleep 1; echo late; exit 3")
+    eventually(lambda: any(state["status"] == "running" for state in project.states().values()))
+    time.sleep(0.3)  # it is attached
+    os.kill(project.agent(), signal.SIGKILL)
+    assert (command.communicate(timeout=20)[0].splitlines()[-1], command.returncode) == ("late", 3)
+    eventually(lambda: names(project) == [])
+
+
+def test_without_rm_it_stays(project):
+    project.write({"job": {}})
+    project.run("run", "-T", "job", "true")
+    assert len(names(project)) == 1
