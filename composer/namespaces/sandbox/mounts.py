@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
 import stat
 
 from composer.namespaces.kernel import constants as c
 from composer.namespaces.kernel import syscalls as sys_
 from composer.namespaces.kernel.errors import KernelError, LaunchError
-from composer.namespaces.sandbox import overlay, paths
+from composer.namespaces.sandbox import borrow, overlay, paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,43 +74,43 @@ def open_source(mount: dict[str, Any]) -> int:
 
 
 def _from_container(pid: int, path: str) -> int:
-    """A detached copy of a mount in the mount namespace of *pid*: only a process in there can make one."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    """A detached copy of a mount in the mount namespace of *pid*."""
     target = os.pidfd_open(pid)
-    child, pidfd = sys_.clone3(0)
-    if child == 0:
-        try:
-            sys_.setns(target, c.CLONE_NEWNS)
-            socket.send_fds(theirs, [b"0"], [sys_.open_tree(c.AT_FDCWD, path, c.OPEN_TREE_CLONE)])
-        except OSError as error:
-            theirs.send(str(error.errno).encode())
-        finally:
-            os._exit(0)
-    os.close(target)
-    theirs.close()
+
+    def copy() -> int:
+        sys_.setns(target, c.CLONE_NEWNS)
+        return sys_.open_tree(c.AT_FDCWD, path, c.OPEN_TREE_CLONE)
+
     try:
-        message, fds, _, _ = socket.recv_fds(ours, 4096, 1)
-        os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+        return borrow.from_child(copy, flags=0, call="open_tree", path=path)
     finally:
-        ours.close()
-        os.close(pidfd)
-    if not fds:
-        raise KernelError(int(message or b"5"), "open_tree", path)
-    os.set_inheritable(fds[0], False)
-    return fds[0]
+        os.close(target)
 
 
 def _below(tree: int, mount: dict[str, Any], where: str) -> int:
+    """A detached copy of a directory of *tree*, which is closed.
+
+    A tree that is attached nowhere can be cloned since Linux 6.15 only, hence the child that attaches it.
+    """
+    subpath = mount["subpath"]
+
+    def copy() -> int:
+        sys_.mount("", "/", "", c.MS_REC | c.MS_PRIVATE)
+        root = os.open("/tmp", os.O_PATH | os.O_DIRECTORY)  # noqa: S108 - nobody else sees this place
+        sys_.move_mount(tree, root)
+        inner = paths.open_inside(tree, subpath, os.O_PATH)
+        return sys_.open_tree(inner, "", c.OPEN_TREE_CLONE | c.AT_EMPTY_PATH)
+
     try:
-        inner = paths.open_inside(tree, mount["subpath"], os.O_PATH)
+        return borrow.from_child(copy, flags=c.CLONE_NEWNS, call="openat2", path=subpath)
     except KernelError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV):
+            raise
         raise LaunchError(
-            f"{mount['subpath']} does not exist in the image", errno=error.errno or 0, path=where
+            f"{subpath} does not exist in the image", errno=error.errno or 0, path=where
         ) from error
-    detached = sys_.open_tree(inner, "", c.OPEN_TREE_CLONE | c.AT_EMPTY_PATH)
-    os.close(inner)
-    os.close(tree)
-    return detached
+    finally:
+        os.close(tree)
 
 
 def attach(root: int, detached: int, mount: dict[str, Any]) -> None:

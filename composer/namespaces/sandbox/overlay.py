@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
 
 from composer.namespaces.kernel import constants as c
 from composer.namespaces.kernel import syscalls as sys_
 from composer.namespaces.kernel.errors import KernelError, LaunchError
+from composer.namespaces.sandbox import borrow
 
 MAX_LAYERS = 500
 _MAX_STRING = 255
@@ -81,38 +81,22 @@ def _short(path: str, opened: list[int]) -> str:
 
 
 def _classic(layers: list[str], upper: str, work: str, *, volatile: bool) -> int:
-    """The same by mount(2), whose options are one page: a child mounts in a namespace of its own.
+    """The same by mount(2), whose options are one page: a child mounts in a namespace of its own."""
 
-    The child hands back a detached copy of the mount, so that nothing is ever attached in the host's view.
-    """
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    pid, pidfd = sys_.clone3(c.CLONE_NEWNS)
-    if pid == 0:
-        try:
-            sys_.mount("", "/", "", c.MS_REC | c.MS_PRIVATE)
-            socket.send_fds(theirs, [b"0"], [_mount_here(layers, upper, work, volatile=volatile)])
-        except OSError as error:
-            theirs.send(str(error.errno).encode())
-        finally:
-            os._exit(0)
-    theirs.close()
+    def mount() -> int:
+        sys_.mount("", "/", "", c.MS_REC | c.MS_PRIVATE)
+        return _mount_here(layers, upper, work, volatile=volatile)
+
     try:
-        message, fds, _, _ = socket.recv_fds(ours, 4096, 1)
-        os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
-    finally:
-        ours.close()
-        os.close(pidfd)
-    if not fds:
-        number = int(message or b"0") or errno.EIO
-        if number == errno.E2BIG:
-            raise LaunchError(
-                f"this kernel cannot stack {len(layers)} layers",
-                kind="unsupported",
-                hint="use Linux 6.7 or later",
-            )
-        raise KernelError(number, "mount", "overlay")
-    os.set_inheritable(fds[0], False)
-    return fds[0]
+        return borrow.from_child(mount, flags=c.CLONE_NEWNS, call="mount", path="overlay")
+    except KernelError as error:
+        if error.errno != errno.E2BIG:
+            raise
+        raise LaunchError(
+            f"this kernel cannot stack {len(layers)} layers",
+            kind="unsupported",
+            hint="use Linux 6.7 or later",
+        ) from error
 
 
 def _mount_here(layers: list[str], upper: str, work: str, *, volatile: bool) -> int:

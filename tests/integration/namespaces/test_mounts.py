@@ -80,6 +80,26 @@ def test_binds_are_read_only_or_not_and_missing_sources_are_made_when_asked(labo
     assert "denied" in output or "not permitted" in output
 
 
+@pytest.mark.parametrize("subpath", ["", "data"])
+def test_an_image_is_mounted_read_only_whole_or_in_part(laboratory, tmp_path, subpath):
+    extra = tmp_path / "extra"
+    (extra / "data").mkdir(parents=True)
+    (extra / "data" / "more").write_text("more\n")
+    mounts = (Mount("image", "/other", layers=(str(laboratory.layer), str(extra)), subpath=subpath),)
+    directory = "/other" if subpath else "/other/data"
+    _, output = finish(
+        laboratory, "sh", "-c", f"cat {directory}/seed {directory}/more; echo no > {directory}/new", mounts=mounts
+    )  # fmt: skip
+    assert output.startswith("seed\nmore\n")
+    assert "Read-only file system" in output
+
+
+def test_a_part_of_an_image_that_is_not_there_is_named(laboratory):
+    mounts = (Mount("image", "/other", layers=(str(laboratory.layer),), subpath="none"),)
+    with pytest.raises(EngineError, match="none does not exist in the image"):
+        finish(laboratory, "true", mounts=mounts)
+
+
 def test_contents_have_owner_and_mode(laboratory):
     content = base64.b64encode(b"secret").decode()
     mounts = (Mount("content", "/run/secrets/key", content=content, uid=1000, gid=5, mode=0o440),)
