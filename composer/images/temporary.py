@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import stat
-from array import array
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from composer.state.files import spread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 _DEEP = 200
-_GET_FLAGS, _SET_FLAGS = 0x80086601, 0x40086602  # FS_IOC_GETFLAGS, FS_IOC_SETFLAGS
-_TOP_DIRECTORY = 0x00020000  # FS_TOPDIR_FL
 
 
 def temporary_path(directory: Path) -> Path:
@@ -25,27 +23,6 @@ def temporary_path(directory: Path) -> Path:
         spread(directory)
     pid = os.getpid()
     return directory / f"{pid}.{process_start(pid)}.{os.urandom(6).hex()}"
-
-
-def spread(directory: Path) -> None:
-    """Ask ext4 to put each directory made in *directory* into a block group with room of its own.
-
-    By default a tree lands in the group of its parents; once that is full every new file searches for a
-    free inode, and unpacking a root file system took 3 s of kernel time instead of 0.4 s. See chattr(1), `T`.
-    """
-    try:
-        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
-        return
-    try:
-        flags = array("l", [0])
-        fcntl.ioctl(fd, _GET_FLAGS, flags)
-        flags[0] |= _TOP_DIRECTORY
-        fcntl.ioctl(fd, _SET_FLAGS, flags)
-    except OSError:
-        pass  # another file system, which has no such flag or no such trouble
-    finally:
-        os.close(fd)
 
 
 @contextmanager

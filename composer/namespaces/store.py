@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from composer.engine import ContainerConfig, ContainerState, Endpoint, PublishedPort
 from composer.errors import ConflictError, EngineError, NotFoundError
 from composer.namespaces.shim.state import ACTIVE, start_time
-from composer.state.files import read_json, write_json
+from composer.state.files import read_json, spread, write_json
 from composer.values import from_json, to_json
 
 if TYPE_CHECKING:
@@ -43,7 +43,9 @@ class ContainerStore:
         self._paths = paths
         self._configs: dict[str, tuple[tuple[int, int], ContainerConfig]] = {}
         for folder in (paths.root / "containers", paths.root / "names", paths.run / "containers"):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if not folder.is_dir():
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                spread(folder)
         (paths.root / "empty").mkdir(exist_ok=True)
         (paths.run / "rootfs").mkdir(exist_ok=True, mode=0o700)
 

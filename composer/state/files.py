@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,9 @@ from composer.errors import ComposerError, ConflictError
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+_GET_FLAGS, _SET_FLAGS = 0x80086601, 0x40086602  # FS_IOC_GETFLAGS, FS_IOC_SETFLAGS
+_TOP_DIRECTORY = 0x00020000  # FS_TOPDIR_FL
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int = 0o644, durable: bool = False) -> None:
@@ -64,6 +68,26 @@ def read_json(path: Path) -> Any:
         return None
     except ValueError as error:
         raise ComposerError(f"{path} is damaged: {error}", hint="remove the file and try again") from error
+
+
+def spread(directory: Path) -> None:
+    """Ask ext4 to put each directory made in *directory* into a block group with room of its own.
+
+    By default a tree lands in the group of its parents. Where that is full, or many files were removed within
+    the last minutes, every new file searches for an inode: unpacking a root file system took 3 s of kernel
+    time instead of 0.4 s, and a third of what starting containers anew took was that. See chattr(1), `T`.
+    """
+    try:
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        flags = int.from_bytes(fcntl.ioctl(fd, _GET_FLAGS, bytes(8)), sys.byteorder)
+        fcntl.ioctl(fd, _SET_FLAGS, (flags | _TOP_DIRECTORY).to_bytes(8, sys.byteorder))
+    except OSError:
+        pass  # another file system, which has no such flag or no such trouble
+    finally:
+        os.close(fd)
 
 
 @contextmanager
