@@ -75,7 +75,7 @@ async def carry_out(
 
 
 async def _plan(controller: Controller, options: dict[str, Any], project: Project | None) -> dict[str, Any]:
-    from composer.controller.teardown import plan_down
+    from composer.controller.down import plan_down
 
     op = options.pop("op", "up")
     match op:

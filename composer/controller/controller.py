@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from composer.controller import preparation
 from composer.controller.applied import load_applied, save_applied
 from composer.controller.containers import container_config
+from composer.controller.down import plan_down
 from composer.controller.executor import Executor
 from composer.controller.image_source import image_name, plan_images
 from composer.controller.mounts import check_sources
@@ -18,7 +19,6 @@ from composer.controller.options import UpOptions
 from composer.controller.plan import CreateContainer, CreateNetwork, CreateVolume, Plan, StartContainer, then
 from composer.controller.reconcile import reconcile
 from composer.controller.teardown import (
-    plan_down,
     plan_kill,
     plan_pause,
     plan_remove,

@@ -173,7 +173,8 @@ class Operations:
         try:
             await removal
         except ConflictError as error:
-            self._event(operation, "Resource is still in use", "warning", error.hint)
+            users = error.message.partition(" is in use ")[2]
+            self._event(operation, "Resource is still in use", "warning", users or error.hint)
         except NotFoundError:
             self._event(operation, "Removed", "done")
         else:

@@ -1,4 +1,4 @@
-"""Plans of all commands but `up`: down, stop, start, restart, kill, rm, pause, unpause. Pure.
+"""Plans of all commands but `up` and `down`: stop, start, restart, kill, rm, pause, unpause. Pure.
 
 They need no Compose file: what a container depends on stands in its labels. With a project, its graph
 adds what the labels do not know.
@@ -16,9 +16,6 @@ from composer.controller.plan import (
     PauseContainer,
     Plan,
     RemoveContainer,
-    RemoveImage,
-    RemoveNetwork,
-    RemoveVolume,
     StartContainer,
     StopContainer,
     UnpauseContainer,
@@ -31,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from composer.controller.observe import Observed
-    from composer.controller.options import DownOptions, SelectOptions, UpOptions
+    from composer.controller.options import SelectOptions, UpOptions
     from composer.engine import ContainerState
     from composer.spec.model import Project
 
@@ -82,7 +79,7 @@ def _without_circles(edges: Sequence[Edge]) -> list[Edge]:
     return kept
 
 
-def _stops(
+def stops_of(
     graph: Graph,
     containers: Sequence[ContainerState],
     *,
@@ -112,7 +109,7 @@ def _stops(
     return result
 
 
-def _removes(
+def removes_of(
     containers: Sequence[ContainerState],
     stops: dict[str, StopContainer],
     *,
@@ -120,6 +117,7 @@ def _removes(
     reason: str,
     force: bool,
 ) -> dict[str, RemoveContainer]:
+    """Remove operations by container id, each after its stop."""
     return {
         container.id: RemoveContainer(
             key=f"remove {container.name}",
@@ -133,148 +131,6 @@ def _removes(
         )
         for container in containers
     }
-
-
-def plan_down(observed: Observed, options: DownOptions, project: Project | None = None) -> Plan:
-    """Stop and remove containers, then networks, and on request volumes and images.
-
-    Without a project everything that bears the project's labels goes, one-off containers and orphans only
-    with `remove_orphans`, or when there is no file that could tell what an orphan is.
-    """
-    graph = graph_of(observed, project)
-    containers = _to_remove(observed, options, graph, project)
-    gone = {container.id for container in containers}
-    stops = _stops(graph, containers, timeout=options.timeout, reason="down")
-    removes = _removes(containers, stops, volumes=options.volumes, reason="down", force=True)
-    operations: list[Operation] = [*stops.values(), *removes.values()]
-    for network in observed.own_networks():
-        users = set(network.containers) - gone
-        used_by_others = {item for item in users if any(other.id == item for other in observed.containers)}
-        if options.services and (used_by_others or not users <= gone):
-            continue
-        operations.append(
-            RemoveNetwork(
-                key=f"remove network {network.config.name}",
-                name=network.config.name,
-                id=network.config.id,
-                after=tuple(item.key for item in removes.values()),
-                reason="down",
-            )
-        )
-    if options.volumes:
-        operations += _volume_removals(observed, options, project, containers, removes)
-    if options.images:
-        operations += _image_removals(observed, options, project, containers, removes)
-    warnings = () if operations else (f'No resource found to remove for project "{observed.project}".',)
-    return Plan(observed.project, in_order({item.key: item for item in operations}), warnings=warnings)
-
-
-def _to_remove(
-    observed: Observed, options: DownOptions, graph: Graph, project: Project | None
-) -> list[ContainerState]:
-    if options.services:
-        known = set(graph.services)
-        for name in options.services:
-            if name not in known:
-                raise NotFoundError(f"no such service: {name}")
-        wanted = graph.with_dependents(options.services)
-        return [
-            item
-            for item in observed.containers
-            if labels.service_of(item) in wanted and not labels.is_one_off(item)
-        ]
-    if options.remove_orphans:
-        return list(observed.containers)
-    return [
-        item
-        for item in observed.containers
-        if (not labels.is_one_off(item) or labels.HOOK in item.config.labels)
-        and (project is None or labels.service_of(item) in project.services)
-    ]
-
-
-def _volume_removals(
-    observed: Observed,
-    options: DownOptions,
-    project: Project | None,
-    containers: Sequence[ContainerState],
-    removes: dict[str, RemoveContainer],
-) -> list[Operation]:
-    """Named volumes of the file (or of the labels), and anonymous ones that containers left behind."""
-    own = {volume.config.name: volume for volume in observed.own_volumes()}
-    if project is not None:
-        keys = set(project.volumes)
-        if options.services:
-            mine = {labels.service_of(container) for container in containers}
-            keys = {
-                mount.source
-                for name in mine
-                if name in project.services
-                for mount in project.services[name].volumes
-                if mount.type == "volume"
-            }
-        names = [
-            volume.name
-            for key, volume in project.volumes.items()
-            if key in keys and not volume.external and observed.volume(volume.name)
-        ]
-    else:
-        names = [name for name, volume in own.items() if not volume.config.anonymous]
-    if not options.services:
-        taken_along = {
-            mount.source for item in containers for mount in item.config.mounts if mount.type == "volume"
-        }
-        used = {
-            mount.source
-            for item in observed.containers
-            if item.id not in removes
-            for mount in item.config.mounts
-            if mount.type == "volume"
-        }
-        names += [
-            name
-            for name, volume in own.items()
-            if volume.config.anonymous and name not in taken_along and name not in used
-        ]
-    return [
-        RemoveVolume(
-            key=f"remove volume {name}",
-            name=name,
-            after=tuple(item.key for item in removes.values()),
-            reason="down --volumes",
-        )
-        for name in dict.fromkeys(names)
-    ]
-
-
-def _image_removals(
-    observed: Observed,
-    options: DownOptions,
-    project: Project | None,
-    containers: Sequence[ContainerState],
-    removes: dict[str, RemoveContainer],
-) -> list[Operation]:
-    """`local`: built for the project, without a name of their own; `all`: every image that is used."""
-    names: dict[str, None] = {}
-    if project is not None:
-        for service in project.services.values():
-            built = service.build is not None and not service.image
-            if built or options.images == "all":
-                names[service.image or f"{project.name}-{service.name}"] = None
-    else:
-        for container in containers:
-            own = f"{observed.project}-{labels.service_of(container)}"
-            if options.images == "all" or container.config.image.partition(":")[0] == own:
-                names[container.config.image] = None
-    return [
-        RemoveImage(
-            key=f"remove image {name}",
-            name=name,
-            after=tuple(item.key for item in removes.values()),
-            reason=f"down --rmi {options.images}",
-        )
-        for name in names
-    ]
 
 
 def _chosen(
@@ -303,7 +159,7 @@ def _chosen(
 def plan_stop(observed: Observed, options: SelectOptions, project: Project | None = None) -> Plan:
     """Stop, dependants first."""
     containers = _chosen(observed, options.services, project, orphans=False)
-    stops = _stops(graph_of(observed, project), containers, timeout=options.timeout, reason="stop")
+    stops = stops_of(graph_of(observed, project), containers, timeout=options.timeout, reason="stop")
     return Plan(observed.project, in_order({item.key: item for item in stops.values()}))
 
 
@@ -367,7 +223,7 @@ def plan_restart(observed: Observed, options: SelectOptions, project: Project | 
             and item.status in ACTIVE
             and item.id not in chosen
         ]
-    stops = _stops(graph, containers, timeout=options.timeout, reason="restart")
+    stops = stops_of(graph, containers, timeout=options.timeout, reason="restart")
     operations: list[Operation] = list(stops.values())
     starts: dict[str, list[str]] = {}
     for name in graph.order:
@@ -414,8 +270,8 @@ def plan_remove(observed: Observed, options: SelectOptions, project: Project | N
     containers = _chosen(observed, options.services, project, orphans=False)
     if not options.stop:
         containers = [item for item in containers if item.status not in ACTIVE]
-    stops = _stops(graph_of(observed, project), containers, timeout=options.timeout, reason="rm")
-    removes = _removes(containers, stops, volumes=options.volumes, reason="rm", force=True)
+    stops = stops_of(graph_of(observed, project), containers, timeout=options.timeout, reason="rm")
+    removes = removes_of(containers, stops, volumes=options.volumes, reason="rm", force=True)
     operations: list[Operation] = [*stops.values(), *removes.values()]
     warnings = () if operations else ("No stopped containers",)
     return Plan(observed.project, in_order({item.key: item for item in operations}), warnings=warnings)

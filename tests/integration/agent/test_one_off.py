@@ -81,3 +81,23 @@ def test_without_rm_it_stays(project):
     project.write({"job": {}})
     project.run("run", "-T", "job", "true")
     assert len(names(project)) == 1
+
+
+def test_down_says_what_it_leaves_and_takes_it_when_told(project):
+    project.write({"job": {}})
+    project.run("run", "-d", "--name", f"{project.name}-mine", "job")
+    done = project.run("down")
+    assert f"Network {project.name}_default Resource is still in use by {project.name}-mine" in done.err
+    assert f"containers of `run` are left: {project.name}-mine" in done.err
+    assert names(project) == [f"{project.name}-mine"]
+    project.run("down", "--remove-orphans", "-t", "0")
+    assert names(project) == []
+
+
+def test_down_removes_the_network_of_what_has_ended(project):
+    project.write({"job": {}})
+    project.run("run", "-T", "job", "true")
+    done = project.run("down")
+    assert f"Network {project.name}_default Removed" in done.err
+    assert len(names(project)) == 1
+    project.run("run", "--rm", "-T", "job", "true")  # the network is made anew

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from composer.controller import labels
+from composer.controller.down import plan_down
 from composer.controller.options import DownOptions, SelectOptions, UpOptions
 from composer.controller.teardown import (
     graph_of,
-    plan_down,
     plan_kill,
     plan_pause,
     plan_remove,
@@ -140,6 +140,36 @@ class TestDown:
         assert "remove p-web-run-1" not in keys(plan_down(machine.observed(), DownOptions()))
         plan = plan_down(machine.observed(), DownOptions(remove_orphans=True))
         assert "remove p-web-run-1" in keys(plan)
+
+    def test_one_off_containers_that_stay_are_named(self):
+        machine = up()
+        machine.add("web", 2, name="p-web-run-1")
+        machine.label("p-web-run-1", **{labels.ONE_OFF: "True"})
+        [warning] = plan_down(machine.observed(), DownOptions()).warnings
+        assert "p-web-run-1" in warning
+        assert "--remove-orphans" in warning
+        assert not plan_down(machine.observed(), DownOptions(remove_orphans=True)).warnings
+        assert not plan_down(machine.observed(), DownOptions(services=("web",))).warnings
+
+    @pytest.mark.parametrize("status", ["exited", "created", "running"])
+    def test_what_has_ended_and_stays_does_not_keep_a_network(self, status):
+        machine = up()
+        left = machine.add("web", 2, name="p-web-run-1", status=status)
+        machine.label("p-web-run-1", **{labels.ONE_OFF: "True"})
+        machine.networks = [replace(item, containers=(left.id,)) for item in machine.networks]
+        plan = plan_down(machine.observed(), DownOptions())
+        leave = "disconnect p-web-run-1 from p_default"
+        assert (leave in keys(plan)) == (status != "running")
+        assert "remove network p_default" in keys(plan)
+        if status != "running":
+            assert comes_before(plan, leave, "remove network p_default")
+
+    def test_a_stranger_on_a_network_is_left_there(self):
+        machine = up()
+        machine.networks = [replace(item, containers=("e" * 64,)) for item in machine.networks]
+        plan = plan_down(machine.observed(), DownOptions())
+        assert not [key for key in keys(plan) if key.startswith("disconnect")]
+        assert "remove network p_default" in keys(plan)
 
     def test_local_images_are_those_without_a_name_of_their_own(self):
         project = make_project({"a": {"build": {"context": "/w"}, "image": ""}, "b": {"image": "i"}})
