@@ -35,6 +35,11 @@ class Location(NamedTuple):
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}"
 
+    def seen_from(self, directory: str) -> Location:
+        """The same place with the file named as somebody in *directory* would type it."""
+        below = directory.rstrip("/") + "/"
+        return self._replace(file=self.file[len(below) :]) if self.file.startswith(below) else self
+
 
 class ComposerError(Exception):
     """Base of all errors that are shown to a user as one sentence.
@@ -58,8 +63,10 @@ class ComposerError(Exception):
         self.path = path
 
     def __str__(self) -> str:
-        """`file:line:column: path: message (hint)`, leaving out what is not known."""
+        """`file:line:column: path: message (hint)`, leaving out what is not known or said by the message."""
         parts = [str(part) for part in (self.where, self.path) if part]
+        if self.path and self.path in self.message:
+            parts.pop()
         parts.append(f"{self.message} ({self.hint})" if self.hint else self.message)
         return ": ".join(parts)
 

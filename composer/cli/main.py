@@ -116,9 +116,16 @@ def report_error(error: BaseException, *, debug: bool) -> int:
             hint = "" if debug else " (run it again with --debug to see where, and please report it)"
             sys.stderr.write(f"composer: internal error: {type(error).__name__}: {error}{hint}\n")
         return 1
-    if found.message:
+    if found.where is not None:
         # `file:line:column: ...` stays at the start of the line, where editors look for it.
-        sys.stderr.write(f"{found}\n" if found.where else f"composer: {found}\n")
+        found.where = found.where.seen_from(os.getcwd())
+        sys.stderr.write(f"{found}\n")
+        if sys.stderr.isatty():
+            from composer.cli.render.excerpt import excerpt
+
+            sys.stderr.write(excerpt(found.where))
+    elif found.message:
+        sys.stderr.write(f"composer: {found}\n")
     return found.exit_code
 
 

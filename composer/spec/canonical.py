@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from composer.spec.merge import default_dependency, to_mapping
-from composer.spec.ports import parse_port
+from composer.spec.ports import LAST_PORT, PROTOCOLS, parse_port
 from composer.spec.rules import apply, table
 from composer.spec.scalars import go_text
 from composer.spec.tree import Map, Path, like, places_of, seq_like, spec_error
@@ -228,6 +229,12 @@ def _port_hint(text: str) -> str:
     fixed = ":".join(words.get(part, part) for part in text.split(":"))
     if fixed != text:
         return f'did you mean "{fixed}"?'
+    if "/" in text and text.rpartition("/")[2].lower() not in PROTOCOLS:
+        return f"the protocols are {', '.join(PROTOCOLS)}"
+    if any(int(number) > LAST_PORT for number in re.findall("[0-9]+", text.rpartition("]")[2])):
+        return f"ports are numbers up to {LAST_PORT}"
+    if "-" in text:
+        return "give both sides ranges of one length, such as 8000-8002:80-82"
     return "write HOST:CONTAINER, such as 8080:80"
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from composer.spec.tree import Path, spec_error
+from composer.spec.normalize import IMPLY_DEPENDENCY
+from composer.spec.tree import Path, place_of, spec_error
 from composer.spec.validate import suggestion
 
 if TYPE_CHECKING:
@@ -18,6 +19,14 @@ def check_consistency(document: Any, disabled: Any) -> None:
         SpecError: At the first contradiction.
     """
     _Checker(document, disabled).run()
+
+
+def _asked_by(service: Any, other: str) -> Path:
+    """The attribute that makes *service* depend on *other*: `depends_on`, or one that implies it."""
+    place = place_of(service["depends_on"], other)
+    implied = (key for key in IMPLY_DEPENDENCY if key in service and place_of(service, key) == place)
+    holder = next(implied, None) if place is not None else None
+    return (holder,) if holder else ("depends_on", other)
 
 
 class _Checker:
@@ -141,7 +150,7 @@ class _Checker:
                 hint = f"enable it with --profile, it belongs to {profiles}" if profiles else ""
             raise self.fail(
                 f'service "{name}" depends on undefined service "{other}"',
-                ("services", name, "depends_on", other),
+                ("services", name, *_asked_by(service, other)),
                 hint=hint,
             )
 

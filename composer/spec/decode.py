@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping
-from dataclasses import fields
 from functools import cache
 from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin, get_type_hints
 
+from composer.frozen import field_names, is_frozen
 from composer.spec.units import parse_duration, parse_size
 
 Bytes: TypeAlias = Annotated[int, "bytes"]
@@ -49,12 +49,12 @@ def _plan(kind: Any) -> tuple[frozenset[str], dict[str, Any], bool]:
     hints = get_type_hints(kind, include_extras=True)
     plain = set()
     decoders = {}
-    for item in fields(kind):
-        decode = _decoder(hints[item.name])
+    for name in field_names(kind):
+        decode = _decoder(hints[name])
         if decode is None:
-            plain.add(item.name)
+            plain.add(name)
         else:
-            decoders[item.name] = decode
+            decoders[name] = decode
     return frozenset(plain), decoders, "extensions" in hints
 
 
@@ -71,12 +71,12 @@ def _decoder(hint: Any) -> Any:
         return tuple if item is None else lambda data: tuple(map(item, data))
     if origin is Mapping:
         value = get_args(hint)[1]
-        if value is Any or not hasattr(value, "__dataclass_fields__"):
+        if not is_frozen(value):
             return None
         if value.__name__ == "Ulimit":
             return lambda data: {key: _ulimit(value, entry) for key, entry in data.items()}
         return lambda data: {key: build(value, entry or {}) for key, entry in data.items()}
-    if hasattr(hint, "__dataclass_fields__"):
+    if is_frozen(hint):
         return lambda data: build(hint, data)
     if hint is float:
         return float

@@ -154,8 +154,12 @@ def _default_files(directory: str, warnings: Warnings) -> list[str]:
     return files + [os.path.join(place, name) for name in overrides[:1]]
 
 
-def read_file(path: str) -> list[Document]:
+def read_file(path: str, *, named_by: str = "-f and COMPOSE_FILE") -> list[Document]:
     """The documents of a Compose file; `-` is standard input.
+
+    Args:
+        path: Where it is.
+        named_by: What to check when it is not there.
 
     Raises:
         SpecError: It cannot be read, or is not YAML.
@@ -168,7 +172,7 @@ def read_file(path: str) -> list[Document]:
                 data = file.read(MAX_BYTES + 1)
     except OSError as error:
         reason = (error.strerror or "cannot be read").lower()
-        raise SpecError(f"open {path}: {reason}", hint="check -f and COMPOSE_FILE") from None
+        raise SpecError(f"open {path}: {reason}", hint=f"check {named_by}") from None
     name = "<stdin>" if path == "-" else path
     try:
         text = data.decode("utf-8-sig")

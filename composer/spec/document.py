@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from composer.spec.fields import PROJECT, Field, ListOf, MapOf, Struct
 from composer.spec.resolve import VALUE
 from composer.spec.tree import Map, Path, like, place_of, places_of, seq_like, spec_error
+
+_HINTS: Final = {
+    "missing unit": "add a unit: 10s, 1m30s",
+    "is not a duration": "write it like 30s, 1m30s or 500ms",
+    "is not a size": "write it like 512m, 1.5g or 1048576",
+}
+"""What to write instead, by what a conversion says."""
 
 
 def canonical_document(model: Any, name: str) -> Map:
@@ -102,7 +109,6 @@ class _Decoder:
         return converted if field.keep or converted or isinstance(converted, Struct) else None
 
     def failed(self, error: ValueError, path: Path) -> Exception:
-        hint = ""
-        if "missing unit" in str(error):
-            hint = "add a unit: 10s, 1m30s"
-        return spec_error(str(error), self.model, path, hint=hint)
+        said = str(error)
+        hint = next((hint for words, hint in _HINTS.items() if words in said), "")
+        return spec_error(said, self.model, path, hint=hint)

@@ -57,7 +57,9 @@ class _Walk:
 def template_error(error: TemplateError, tree: Any, path: Path) -> SpecError:
     """The error of a template at *path*."""
     if error.required:
-        return spec_error(f"error while interpolating {_shown(path)}: {error}", tree, path, hint="set it")
+        said = f"error while interpolating {_shown(path)}: {error}"
+        own_words = not said.endswith("is missing a value")
+        return spec_error(said, tree, path, hint="" if own_words else "set it, or put it into .env")
     return spec_error(
         f"invalid interpolation format for {_shown(path)}.\n"
         f"You may need to escape any $ with another $.\n{error}",
@@ -80,8 +82,7 @@ def cast(tree: Any, warnings: Warnings) -> None:
             try:
                 return kind(value)
             except ValueError:
-                shown = f"failed to cast to expected type: {value!r} is not {name}"
-                raise spec_error(f"error while interpolating {_shown(path)}: {shown}", tree, path) from None
+                raise spec_error(f"{value!r} is not {name}", tree, path) from None
 
         return action
 
@@ -94,12 +95,7 @@ def cast(tree: Any, warnings: Warnings) -> None:
         try:
             return to_boolean(value, warnings)
         except ValueError as error:
-            raise spec_error(
-                f"error while interpolating {_shown(path)}: failed to cast to expected type: {error}",
-                tree,
-                path,
-                hint="write true or false",
-            ) from None
+            raise spec_error(str(error), tree, path, hint="write true or false") from None
 
     global _TABLE  # noqa: PLW0603 - compiled once, with the present actions behind it
     if _TABLE is None:

@@ -205,7 +205,7 @@ def _load_included(entry: Any, scope: Scope, options: Options) -> Map:
         environment,
         scope.included,
     )
-    sources = [Source(path, read_file(path)) for path in paths]
+    sources = [Source(path, read_file(path, named_by="the path")) for path in paths]
     return load_model(sources, inner, options._replace(resolve_paths=True))
 
 

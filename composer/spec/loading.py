@@ -183,7 +183,8 @@ def load(
         else:
             document, disabled = _uninterpolated(model, name), {}
     except SpecError as error:
-        error.where = _as_typed(error.where, working_dir)
+        if error.where is not None:
+            error.where = error.where.seen_from(working_dir)
         raise
     loaded = LoadedProject(name, document, disabled, model)
     loaded.warnings = tuple(warnings.messages)
@@ -197,13 +198,6 @@ def load(
 
 def _empty(path: str) -> SpecError:
     return SpecError("empty compose file", where=Location(path, 1), hint="add services:")
-
-
-def _as_typed(where: Location | None, directory: str) -> Location | None:
-    """A place with the file named as a user in *directory* would type it."""
-    if where is None or not where.file.startswith(directory.rstrip("/") + "/"):
-        return where
-    return where._replace(file=os.path.relpath(where.file, directory))
 
 
 def _complete(

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _NAMESPACES = ("network_mode", "ipc", "pid", "uts", "cgroup")
+IMPLY_DEPENDENCY = ("links", *_NAMESPACES, "volumes_from")
+"""Attributes that make a service depend on another one, as `depends_on` does."""
 
 
 def normalize(model: Any, name: str, environment: Mapping[str, str]) -> None:

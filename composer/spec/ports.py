@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-_PROTOCOLS: Final = ("tcp", "udp", "sctp")
-_LAST: Final = 65535
+PROTOCOLS: Final = ("tcp", "udp", "sctp")
+LAST_PORT: Final = 65535
 _MOST: Final = 65536
 
 
@@ -19,7 +19,7 @@ def parse_range(text: str, what: str) -> tuple[int, int]:
     start, dash, end = text.partition("-")
     numbers = []
     for part in (start, end) if dash else (start,):
-        if not re.fullmatch("[0-9]{1,5}", part) or int(part) > _LAST:
+        if not re.fullmatch("[0-9]{1,5}", part) or int(part) > LAST_PORT:
             raise ValueError(f"Invalid {what}: {text}")
         numbers.append(int(part))
     if numbers[-1] < numbers[0]:
@@ -52,7 +52,7 @@ def parse_port(text: str) -> list[dict[str, Any]]:
     if address:
         address = parse_address(address)
     first, last = parse_range(container, "containerPort")
-    if slash and protocol not in _PROTOCOLS:
+    if slash and protocol not in PROTOCOLS:
         raise ValueError(f"Invalid proto: {protocol}")
     host_first = host_last = 0
     if host:

@@ -48,10 +48,7 @@ def read_documents(text: str, file: str) -> list[Document]:
     try:
         return list(_Reader(file).documents(text))
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = Location(file, mark.line + 1, mark.column + 1) if mark else Location(file, 1)
-        parts = [part for part in (error.context, error.problem) if part]
-        raise SpecError(f"not YAML: {', '.join(parts)}", where=where, hint=_yaml_hint(parts)) from None
+        raise _explained(error, text, file) from None
     except yaml.YAMLError as error:
         character = getattr(error, "character", None)
         if character is not None:
@@ -66,13 +63,35 @@ def read_documents(text: str, file: str) -> list[Document]:
         raise SpecError("not YAML: the text is not valid Unicode", where=Location(file, 1)) from None
 
 
-def _yaml_hint(parts: list[str]) -> str:
-    text = " ".join(parts)
-    if "found character '\\t'" in text or "tab" in text.lower():
-        return "indent with spaces, YAML does not allow tabs"
-    if "mapping values are not allowed" in text:
-        return "put a value that contains ': ' in quotes, and check the indentation"
-    return ""
+def _explained(error: yaml.MarkedYAMLError, text: str, file: str) -> SpecError:
+    """What libyaml stumbled over, as what a person did; places are where the mistake begins."""
+    mark = error.problem_mark or error.context_mark
+    began = error.context_mark or mark
+    context, problem = error.context or "", error.problem or ""
+    said, hint = ", ".join(part for part in (context, problem) if part), ""
+    lines = text.splitlines()
+    line = lines[mark.line] if mark and mark.line < len(lines) else ""
+    found = line[mark.column : mark.column + 1] if mark else ""
+    if "\t" in line[: len(line) - len(line.lstrip())] or found == "\t":
+        said, hint = "a tab among the blanks that indent", "indent with spaces"
+    elif "cannot start any token" in problem:
+        said, hint = f"a value cannot begin with {found}", "put it in quotes"
+    elif "mapping values are not allowed" in problem:
+        hint = "put a value that contains ': ' in quotes, and check the indentation"
+    elif "quoted scalar" in context and "unexpected end" in problem:
+        mark, said, hint = began, "this quote is never closed", "close it"
+    elif "expected '-'" in problem:
+        said, hint = (
+            "a list goes on without a dash",
+            "begin the line with -, or move it out of the list",
+        )
+    elif "block mapping" in context and "expected key" in problem:
+        said = f"this line is indented by {mark.column}, which fits no line above" if mark else said
+        hint = "align it with the keys that it belongs to"
+    elif "flow" in context and "did not find expected" in problem:
+        mark, said = began, f"this bracket is never closed ({problem.removeprefix('did not find ')})"
+    where = Location(file, mark.line + 1, mark.column + 1) if mark else Location(file, 1)
+    return SpecError(f"not YAML: {said}", where=where, hint=hint)
 
 
 class _Reader:

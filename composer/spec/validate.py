@@ -25,6 +25,14 @@ _NAMES: Final = {
     "boolean": "boolean",
     "null": "null",
 }
+_PATTERNS: Final = {
+    "[a-zA-Z0-9][a-zA-Z0-9_.-]+": "use at least two letters, digits and _ . - with a letter or digit first",
+    "^[a-zA-Z0-9._-]+$": "use letters, digits and . _ - only",
+    "always|never|build|if_not_present|missing|refresh|daily|weekly|every_([0-9]+[wdhms])+": (
+        "use always, missing, never, build, daily, weekly or every_12h"
+    ),
+}
+"""What a pattern of the schema asks for, in words."""
 
 
 def validate(model: Any) -> None:
@@ -71,6 +79,7 @@ def _explain(error: ValidationError, model: Any) -> SpecError:
             hint = suggestion(str(value), map(str, wanted))
         case "pattern":
             message = f"{value!r} does not match pattern {wanted!r}"
+            hint = _PATTERNS.get(wanted, "")
         case "minimum":
             message = f"must be greater than or equal to {wanted}"
         case "maximum":
@@ -80,6 +89,8 @@ def _explain(error: ValidationError, model: Any) -> SpecError:
             path = (*path, key)
             message = f"unknown key {key!r}"
             hint = suggestion(key, known) or "remove it, or start it with x-"
+            if not known:
+                message, hint = f"{key!r} is not a name", _PATTERNS["^[a-zA-Z0-9._-]+$"]
         case "required":
             missing = next(key for key in wanted if key not in value)
             message, hint = f"{missing!r} is missing", f"add {missing}"

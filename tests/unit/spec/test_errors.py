@@ -190,3 +190,75 @@ def test_every_error_has_a_place(tmp_path, text, message):
     assert message in str(error)
     assert error.where is not None, str(error)
     assert error.where.file == "compose.yaml"
+
+
+HEAD = "services:\n  web:\n    image: x\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (
+            "services:\n  web:\n\timage: x\n",
+            "compose.yaml:3:1: not YAML: a tab among the blanks that indent (indent with spaces)",
+        ),
+        (
+            f"{HEAD}   hostname: a\n",
+            (
+                "compose.yaml:4:4: not YAML: this line is indented by 3, which fits no line above"
+                " (align it with the keys that it belongs to)"
+            ),
+        ),
+        (
+            f'{HEAD}    hostname: "a\n    user: b\n',
+            "compose.yaml:4:15: not YAML: this quote is never closed (close it)",
+        ),
+        (
+            f"{HEAD}    hostname: @a\n",
+            "compose.yaml:4:15: not YAML: a value cannot begin with @ (put it in quotes)",
+        ),
+        (
+            f"{HEAD}    command: [a, b\n    user: c\n",
+            "compose.yaml:4:14: not YAML: this bracket is never closed (expected ',' or ']')",
+        ),
+        (
+            f"{HEAD}    dns:\n      - 1.1.1.1\n      a: b\n",
+            (
+                "compose.yaml:6:7: not YAML: a list goes on without a dash"
+                " (begin the line with -, or move it out of the list)"
+            ),
+        ),
+        (
+            f"{HEAD}    stop_grace_period: 10 seconds\n",
+            (
+                "compose.yaml:4:5: services.web.stop_grace_period: '10 seconds' is not a duration"
+                " (write it like 30s, 1m30s or 500ms)"
+            ),
+        ),
+        (
+            f"{HEAD}    cpus: two\n",
+            "compose.yaml:4:5: services.web.cpus: 'two' is not a number",
+        ),
+        (
+            f"{HEAD}    ports: ['80000:80']\n",
+            "compose.yaml:4:13: services.web.ports[0]: Invalid hostPort: 80000 (ports are numbers up to 65535)",
+        ),
+        (
+            f"{HEAD}    ports: ['80:80/tpc']\n",
+            "compose.yaml:4:13: services.web.ports[0]: Invalid proto: tpc (the protocols are tcp, udp, sctp)",
+        ),
+        (
+            f"{HEAD}    pid: service:nope\n",
+            'compose.yaml:4:5: services.web.pid: service "web" depends on undefined service "nope"',
+        ),
+        (
+            "services:\n  my web:\n    image: x\n",
+            "compose.yaml:2:3: services.my web: 'my web' is not a name (use letters, digits and . _ - only)",
+        ),
+    ],
+)
+def test_the_whole_sentence(tmp_path, text, shown):
+    (tmp_path / "compose.yaml").write_text(text)
+    with pytest.raises(SpecError) as caught:
+        load(working_dir=str(tmp_path), environ={"HOME": "/root"})
+    assert str(caught.value) == shown
