@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import field
 from typing import Literal, TypeAlias
 
-from composer.frozen import frozen
+from composer.frozen import field, frozen
 
 Kind: TypeAlias = Literal[
     "project",

@@ -9,25 +9,20 @@ from __future__ import annotations
 
 import types
 import typing
-from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin
+
+from composer.frozen import field_names, is_default, is_frozen
 
 T = TypeVar("T")
 
 
 def to_json(value: Any) -> Any:
     """Plain dicts, lists and scalars for *value*; fields that equal their default are left out."""
-    if is_dataclass(value) and not isinstance(value, type):
-        result = {}
-        for field in fields(value):
-            item = getattr(value, field.name)
-            if field.default is not MISSING and item == field.default:
-                continue
-            if field.default_factory is not MISSING and item == field.default_factory():
-                continue
-            result[field.name] = to_json(item)
-        return result
+    if is_frozen(type(value)):
+        return {
+            name: to_json(getattr(value, name)) for name in field_names(value) if not is_default(value, name)
+        }
     if isinstance(value, dict):
         return {key: to_json(item) for key, item in value.items()}
     if isinstance(value, (tuple, list, frozenset, set)):
@@ -68,7 +63,7 @@ def _decoder(kind: Any) -> Any:
         return _same if item is _same else lambda data: {key: item(entry) for key, entry in data.items()}
     if origin is frozenset:
         return frozenset
-    if isinstance(kind, type) and is_dataclass(kind):
+    if is_frozen(kind):
         return _dataclass(kind)
     return _same
 
@@ -95,7 +90,7 @@ def _dataclass(cls: Any) -> Any:
         nonlocal decoders
         if decoders is None:
             hints = typing.get_type_hints(cls)
-            decoders = {field.name: _decoder(hints[field.name]) for field in fields(cls)}
+            decoders = {name: _decoder(hints[name]) for name in field_names(cls)}
         try:
             return cls(**{key: decoders[key](item) for key, item in data.items()})
         except KeyError as error:
