@@ -1,22 +1,23 @@
-"""Builds an image: stages as concurrent tasks, each waiting only for the stages it reads from."""
+"""Builds an image: its stages, each waiting only for the stages it reads from.
+
+The same code carries out a build on an event loop (`concurrent.Concurrent`: stages at the same time, blocking
+work in threads) and looks a whole build up in the cache without one (`replay.Replay`); see `Schedule`.
+"""
 
 from __future__ import annotations
 
 import time
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
-
-import anyio
-import anyio.to_thread
+from typing import TYPE_CHECKING
 
 from composer.build.base import BaseImages
 from composer.build.contexts import Context, open_context
+from composer.build.digests import FileDigests
 from composer.build.dockerfile.parser import Dockerfile, parse
 from composer.build.groups import first_error
 from composer.build.lint import check_dockerfile
 from composer.build.named import NamedContexts
-from composer.build.network import BuildNetwork
 from composer.build.progress import Progress
 from composer.build.records import Records, step_key
 from composer.build.scope import (
@@ -32,18 +33,16 @@ from composer.build.times import created_now, stamp
 from composer.errors import BuildError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from composer.build.base import Puller
     from composer.build.engine import StepEngine
+    from composer.build.network import BuildNetwork
     from composer.build.request import BuildRequest
+    from composer.build.schedule import Schedule
     from composer.build.scope import GlobalArguments
     from composer.build.state import Snapshot
     from composer.events import Report
     from composer.images.config import ImageConfig
     from composer.images.store import Image, Store
-
-_T = TypeVar("_T")
 
 
 async def build(
@@ -53,6 +52,7 @@ async def build(
     store: Store,
     report: Report,
     puller: Puller | None = None,
+    digests: dict[str, FileDigests] | None = None,
 ) -> Image:
     """Build *request* and name the result.
 
@@ -62,6 +62,7 @@ async def build(
         store: Takes layers and the image.
         report: Is told of every step.
         puller: Fetches a base image that the store lacks; None uses the registry client.
+        digests: What `replay` has read already.
 
     Returns:
         The image, with all of the request's tags.
@@ -69,10 +70,13 @@ async def build(
     Raises:
         BuildError: The Dockerfile is wrong, or a step failed; `where` is its line.
     """
+    from composer.build.concurrent import Concurrent
+
     with ExitStack() as stack:
         stack.enter_context(store.using())
         scratch = stack.enter_context(store.scratch())
-        job = Build(request, engine, store, report, puller or _puller(store, report), str(scratch))
+        fetch = puller or _puller(store, report)
+        job = Build(request, engine, store, report, Concurrent(), fetch, str(scratch), digests)
         try:
             return await job.run()
         except BaseExceptionGroup as group:
@@ -88,8 +92,8 @@ def _puller(store: Store, report: Report) -> Puller:
     return fetch
 
 
-async def check(request: BuildRequest, *, store: Store) -> tuple[Context, list[str], bool]:
-    """Run the build checks only.
+def check(request: BuildRequest, *, store: Store) -> tuple[Context, list[str], bool]:
+    """Run the build checks only. Blocks.
 
     Returns:
         The context, one `file:line: message (Rule)` for each finding, and whether they fail the build.
@@ -98,7 +102,7 @@ async def check(request: BuildRequest, *, store: Store) -> tuple[Context, list[s
         BuildError: The Dockerfile cannot be parsed.
     """
     with store.scratch() as scratch:
-        context = await in_thread(open_context, request, str(scratch))
+        context = open_context(request, str(scratch))
         result = check_dockerfile(
             parse(context.text, context.file),
             build_args=request.args,
@@ -114,11 +118,6 @@ async def check(request: BuildRequest, *, store: Store) -> tuple[Context, list[s
         return context, lines, result.fails
 
 
-async def in_thread(function: Callable[..., _T], *arguments: object) -> _T:
-    """Run something that blocks."""
-    return await anyio.to_thread.run_sync(lambda: function(*arguments))
-
-
 class Build:
     """One build in progress; stages ask it for one another.
 
@@ -126,13 +125,12 @@ class Build:
         request: What is built.
         engine: Runs RUN steps.
         store: Takes layers.
+        schedule: How it waits: on an event loop, or not at all.
         records: The cache.
         scratch: A directory on the store's file system, removed at the end.
         progress: Tells of steps.
         platform: What is built for.
         epoch: SOURCE_DATE_EPOCH, or None.
-        network: Of RUN steps.
-        runs: How many RUN steps at once.
     """
 
     def __init__(
@@ -141,34 +139,36 @@ class Build:
         engine: StepEngine,
         store: Store,
         report: Report,
+        schedule: Schedule,
         puller: Puller | None,
         scratch: str,
+        digests: dict[str, FileDigests] | None = None,
     ) -> None:
         self.request = request
         self.engine = engine
         self.store = store
+        self.schedule = schedule
         self.records = Records(store)
         self.scratch = scratch
         self.progress = Progress(report, request.title, request.service)
         self.platform = _platform(request)
         self.epoch = _epoch(request, self.progress)
-        self.bases = BaseImages(store, puller, self.progress, pull=request.pull, platform=self.platform)
+        self.bases = BaseImages(
+            store, puller, self.progress, schedule, pull=request.pull, platform=self.platform
+        )
         self.named = NamedContexts(self)
-        self.network = BuildNetwork(engine)
-        self.runs = anyio.CapacityLimiter(max(2, _cores()))
         self.used: list[str] = []
         self.context: Context
         self.dockerfile: Dockerfile
         self.globals_: GlobalArguments
-        self._results: dict[int, Snapshot] = {}
-        self._done: dict[int, anyio.Event] = {}
-        self._tasks: anyio.abc.TaskGroup
+        self._digests: dict[str, FileDigests] = {} if digests is None else digests
+        self._network: BuildNetwork | None = None
 
     async def run(self) -> Image:
         """Do it all."""
         started = time.monotonic()
         self.progress.build_started()
-        self.context = await in_thread(open_context, self.request, self.scratch)
+        self.context = await self.schedule.thread(lambda: open_context(self.request, self.scratch))
         self.dockerfile = parse(self.context.text, self.context.file)
         if not self.dockerfile.stages:
             raise BuildError(f"{self.context.file} has no FROM, so there is nothing to build")
@@ -181,31 +181,41 @@ class Build:
         self._check()
         await self._import_cache()
         try:
-            async with anyio.create_task_group() as tasks:
-                self._tasks = tasks
-                for index in sorted(needed_stages(self.dockerfile, target, self.globals_)):
-                    self._start(index)
+            needed = sorted(needed_stages(self.dockerfile, target, self.globals_, self.request.contexts))
+            results = await self.schedule.stages(needed, self._build_stage)
         finally:
-            await self.network.close()
-        image = await in_thread(self._finish, self._results[target])
+            if self._network is not None:
+                await self._network.close()
+            self._save_digests()
+        image = await self.schedule.thread(lambda: self._finish(results[target]))
         await self._export_cache()
         self.progress.build_done(image.id, time.monotonic() - started)
         return image
 
-    async def stage(self, index: int) -> Snapshot:
-        """The result of a stage, once it is there; it is started when nobody has."""
-        self._start(index)
-        await self._done[index].wait()
-        return self._results[index]
+    @property
+    def network(self) -> BuildNetwork:
+        """The network of RUN steps."""
+        if self._network is None:
+            from composer.build.network import BuildNetwork
 
-    def _start(self, index: int) -> None:
-        if index not in self._done:
-            self._done[index] = anyio.Event()
-            self._tasks.start_soon(self._build_stage, index)
+            self._network = BuildNetwork(self.engine)
+        return self._network
 
-    async def _build_stage(self, index: int) -> None:
-        self._results[index] = await StageBuilder(self, self.dockerfile.stages[index]).run()
-        self._done[index].set()
+    def digests(self, root: str) -> FileDigests:
+        """Digests of the files below *root*; all stages share them."""
+        found = self._digests.get(root)
+        if found is None:
+            directory = self.store.paths.root / "build" / "digests"
+            found = self._digests[root] = FileDigests(directory, root)
+        return found
+
+    def _save_digests(self) -> None:
+        # What was read counts for the next build, whatever became of this one.
+        for digests in self._digests.values():
+            digests.save()
+
+    async def _build_stage(self, index: int) -> Snapshot:
+        return await StageBuilder(self, self.dockerfile.stages[index]).run()
 
     def _target(self) -> int:
         wanted = self.request.target.lower()
@@ -255,15 +265,23 @@ class Build:
         if self.request.cache_from and not self.request.no_cache:
             from composer.build.transfer import import_cache
 
+            self.schedule.works()
             for text in self.request.cache_from:
-                await in_thread(import_cache, text, self.store, self.records, self.progress)
+                await self.schedule.thread(
+                    lambda text=text: import_cache(text, self.store, self.records, self.progress)  # type: ignore[misc]
+                )
 
     async def _export_cache(self) -> None:
         if self.request.cache_to:
             from composer.build.transfer import export_cache
 
+            self.schedule.works()
             for text in self.request.cache_to:
-                await in_thread(export_cache, text, self.store, self.records, self.used, self.progress)
+                await self.schedule.thread(
+                    lambda text=text: export_cache(  # type: ignore[misc]
+                        text, self.store, self.records, self.used, self.progress
+                    )
+                )
 
     def _finish(self, result: Snapshot) -> Image:
         """Complete the configuration and put the image into the store. Blocks."""
@@ -308,12 +326,6 @@ def _epoch(request: BuildRequest, progress: Progress) -> int | None:
             return int(text)
         progress.warning(f"SOURCE_DATE_EPOCH={text} is not a number of seconds, and is ignored")
     return request.source_date_epoch
-
-
-def _cores() -> int:
-    import os
-
-    return len(os.sched_getaffinity(0))
 
 
 __all__ = ["Build", "build", "check"]

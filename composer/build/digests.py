@@ -1,7 +1,7 @@
 """Digests of what a step reads: content, mode, owner, links; never times, inodes or where it lies.
 
 A file's digest is remembered by path, inode, size, mtime and ctime. Entries whose times are close to the
-moment they were read are not remembered: a second write within the clock's step would not show.
+moment they were read are not kept for the next build: a second write within the clock's step would not show.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from composer.build.tree import Tree
 
 _DISTRUST_NS = 2_000_000_000
+_CLOCK_STEP_NS = 50_000_000
+"""No kernel's clock for files moves in longer steps: what is written later than this gets another time."""
 _CHUNK = 1 << 20
 
 
@@ -39,6 +41,7 @@ class FileDigests:
         name = hashlib.sha256(os.fsencode(root)).hexdigest()[:32]
         self._file = directory / f"{name}.json"
         self._known: dict[str, list[int | str]] = {}
+        self._young: dict[str, list[int | str]] = {}
         self._changed = False
         try:
             with open(self._file, "rb") as file:
@@ -54,14 +57,18 @@ class FileDigests:
         """
         key: list[int | str] = [found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
         known = self._known.get(path)
-        if known is not None and known[:4] == key:
-            return str(known[4])
+        for entry in (known, self._young.get(path)):
+            if entry is not None and entry[:4] == key:
+                return str(entry[4])
+        age = time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns)
         value = hash_file(path)
-        newest = max(found.st_mtime_ns, found.st_ctime_ns)
-        if time.time_ns() - newest > _DISTRUST_NS:
+        if age > _DISTRUST_NS:
             self._known[path] = [*key, value]
             self._changed = True
-        elif known is not None:
+            return value
+        if age > _CLOCK_STEP_NS:
+            self._young[path] = [*key, value]
+        if known is not None:
             del self._known[path]
             self._changed = True
         return value

@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-import anyio
-import anyio.to_thread
-
 from composer.build import remote
 from composer.build.patterns import IgnoreRules, read_ignore_file
 from composer.build.tree import DirectoryTree, LayeredTree, Tree
@@ -15,6 +12,8 @@ from composer.errors import BuildError, UnsupportedError
 from composer.frozen import frozen
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     from composer.build.builder import Build
     from composer.build.state import Snapshot
 
@@ -53,7 +52,7 @@ class NamedContexts:
 
     def __init__(self, build: Build) -> None:
         self._build = build
-        self._locks: dict[str, anyio.Lock] = {}
+        self._locks: dict[str, AbstractAsyncContextManager[object]] = {}
         self._open: dict[str, Material] = {}
 
     async def get(self, key: str) -> Material:
@@ -63,7 +62,7 @@ class NamedContexts:
             BuildError: It cannot be opened.
             UnsupportedError: It is of a kind that we do not know.
         """
-        async with self._locks.setdefault(key, anyio.Lock()):
+        async with self._locks.setdefault(key, self._build.schedule.lock()):
             if key not in self._open:
                 self._open[key] = await self._resolve(key, self._build.request.contexts[key])
             return self._open[key]
@@ -81,17 +80,18 @@ class NamedContexts:
             index = self._build.dockerfile.names.get(value[7:].lower())
             if not index:
                 raise BuildError(f"build context {key!r}: there is no stage {value[7:]!r}")
-            return material(await self._build.stage(index[-1]))
+            return material(await self._build.schedule.stage(index[-1]))
         if value.startswith("service:"):
             raise UnsupportedError(
                 f"build context {key!r}: {value} must be built first, and given as docker-image://NAME"
             )
         if remote.is_remote(value):
-            directory, single = await anyio.to_thread.run_sync(
+            self._build.schedule.works()
+            directory, single = await self._build.schedule.thread(
                 lambda: remote.fetch_context(value, self._build.scratch)
             )
             return _directory(os.path.dirname(single) if single else directory)
-        return await anyio.to_thread.run_sync(lambda: _directory(value, key))
+        return await self._build.schedule.thread(lambda: _directory(value, key))
 
 
 def _directory(text: str, key: str = "") -> Material:

@@ -82,11 +82,12 @@ class Records:
         return None if layer is None else (layer, Record(**dict(row)))
 
     def touch(self, keys: Iterable[str]) -> None:
-        """Note that these records were used now."""
+        """Note that these records were used now; to the minute, since writing costs a sync of the disk."""
         now = time.time()
         with self._database.transaction() as connection:
             connection.executemany(
-                "UPDATE build_records SET used = ? WHERE key = ?", [(now, key) for key in keys]
+                "UPDATE build_records SET used = ? WHERE key = ? AND used < ?",
+                [(now, key, now - 60) for key in keys],
             )
 
     def put(self, key: str, layer: Layer, created: str, description: str) -> None:

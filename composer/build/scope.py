@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import platform as machine
 from typing import TYPE_CHECKING
 
 from composer.build.dockerfile.words import Expansion, expand
 from composer.frozen import frozen
+from composer.images import platforms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,12 +35,10 @@ ACCEPTED_ARGUMENTS = frozenset(
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-_MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7", "armv6l": "arm/v6", "i686": "386"}
-
 
 def host_platform() -> str:
     """This machine as `linux/arch[/variant]`."""
-    return "linux/" + _MACHINES.get(machine.machine(), machine.machine())
+    return str(platforms.host_platform())
 
 
 def platform_arguments(target: str, build: str, stage: str = "") -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from composer.build.patterns import IgnoreRules, clean, compile_ignore_pattern, glob_match
 from composer.build.tree import Tree, join, resolve
@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-@frozen
-class Entry:
-    """One file, directory, link or device to copy.
+class Entry(NamedTuple):
+    """One file, directory, link or device to copy. A tuple: there are as many as the context has files.
 
     Attributes:
         path: Where it is in the tree.

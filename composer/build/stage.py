@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import stat
-from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
-
-import anyio
-import anyio.to_thread
+from typing import TYPE_CHECKING
 
 from composer.build.copying import Copier, CopyStep, Inline, check_local
-from composer.build.digests import FileDigests
 from composer.build.dockerfile import instructions as ins
 from composer.build.dockerfile.parser import parse_trigger
 from composer.build.dockerfile.words import expand
@@ -21,23 +16,21 @@ from composer.build.records import step_key
 from composer.build.remote import is_remote
 from composer.build.running import PlannedMount, RunStep, plan_run, select_mount
 from composer.build.scope import host_platform
-from composer.build.stages import base_origin, copy_origin
+from composer.build.stages import base_origin, copy_origin, replacement
 from composer.build.state import Snapshot, StageState
 from composer.build.times import created_now, stamp
 from composer.build.tree import LayeredTree, resolve
 from composer.build.upper import Owner, UpperDirectory
-from composer.errors import BuildError, ComposerError, ConflictError
+from composer.errors import BuildError, ComposerError
 from composer.images.config import ImageConfig
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
     from composer.build.builder import Build
+    from composer.build.digests import FileDigests
     from composer.build.dockerfile.heredocs import Heredoc
-    from composer.build.records import Records
     from composer.images.layers import Layer
-
-_T = TypeVar("_T")
 
 _LAYER_INSTRUCTIONS = (ins.Run, ins.Copy, ins.Workdir)
 
@@ -58,7 +51,7 @@ class StageBuilder:
         self._lookups = not build.request.no_cache and not any(
             name.lower() in (stage.name, str(stage.index)) for name in build.request.no_cache_filter if name
         )
-        self._digests: dict[str, FileDigests] = {}
+        self._thread = build.schedule.thread
         # Builds of several services run at once: their steps need different names.
         service = build.request.service
         self._title = f"{service} {stage.title}" if service else stage.title
@@ -69,7 +62,10 @@ class StageBuilder:
         Raises:
             BuildError: With the line of the instruction that failed.
         """
+        replaced = replacement(self._stage, self._build.request.contexts)
         try:
+            if replaced:
+                return await self._context_base(replaced)
             base = await self._base()
         except ComposerError as error:
             raise self._placed(error, self._stage.start.node.first_line) from error
@@ -83,8 +79,6 @@ class StageBuilder:
         for position, instruction in enumerate(instructions):
             number += isinstance(instruction, _LAYER_INSTRUCTIONS)
             await self._instruction(instruction, f"{number}/{total}", own=position >= len(triggers))
-        for digests in self._digests.values():
-            await anyio.to_thread.run_sync(digests.save)
         return self._state.snapshot()
 
     async def _base(self) -> Snapshot:
@@ -92,7 +86,7 @@ class StageBuilder:
         start = self._stage.start
         origin = base_origin(self._dockerfile, self._stage, build.globals_, build.request.contexts)
         if origin.kind == "stage":
-            return await build.stage(origin.stage)
+            return await build.schedule.stage(origin.stage)
         platform = expand(start.platform, build.globals_.values, escape=self._dockerfile.source.escape).text
         if start.platform and not platform:
             raise BuildError(f"--platform={start.platform} comes out blank")
@@ -102,12 +96,15 @@ class StageBuilder:
                 ImageConfig(os=system, architecture=architecture, variant=variant[0] if variant else "")
             )
         if origin.kind == "context":
-            found = await build.named.get(origin.name)
-            return found.snapshot or await self._directory_base(found)
+            return await self._context_base(origin.name)
         step = build.progress.step(f"[{self._title}] FROM {origin.name}").start()
         found_image = await build.bases.get(origin.name, platform)
         step.done()
         return found_image
+
+    async def _context_base(self, key: str) -> Snapshot:
+        found = await self._build.named.get(key)
+        return found.snapshot or await self._directory_base(found)
 
     async def _directory_base(self, found: Material) -> Snapshot:
         """A directory in place of a base image: its files become the first layer."""
@@ -165,14 +162,14 @@ class StageBuilder:
                 raise BuildError(f"{path} exists, and is not a directory")
             return found, not found or status is not None
 
-        _, there = await _in_thread(look)
+        _, there = await self._thread(look)
         if there:
             state.note(f"WORKDIR {path}")
             return
         owner = Owner(0, 0)
         if state.config.user:
             try:
-                owner = await _in_thread(lambda: parse_owner(state.config.user, tree, "USER"))
+                owner = await self._thread(lambda: parse_owner(state.config.user, tree, "USER"))
             except BuildError:
                 owner = Owner(0, 0)
         key = step_key(
@@ -226,9 +223,10 @@ class StageBuilder:
             mtime=None if build.epoch is None else build.epoch * 1_000_000_000,
         )
         if urls:
+            build.schedule.works()
             from composer.build.fetching import fetch_sources
 
-            fetched = await _in_thread(
+            fetched = await self._thread(
                 lambda: fetch_sources(
                     urls,
                     build.scratch,
@@ -279,10 +277,10 @@ class StageBuilder:
             )
             if await self._from_cache(quick, name, created_by):
                 return
-        copier, key = await _in_thread(prepare)
+        copier, key = await self._thread(prepare)
         layer = await self._layer(key, name, line, created_by, copier.lay, link=step.link)
         if quick:
-            await _in_thread(lambda: self._build.records.put(quick, layer[0], layer[1], created_by))
+            await self._thread(lambda: self._build.records.put(quick, layer[0], layer[1], created_by))
 
     async def _run(self, instruction: ins.Run, name: str, line: int) -> None:
         state = self._state
@@ -302,19 +300,20 @@ class StageBuilder:
             origin = copy_origin(self._dockerfile, self._stage, mount.origin, build.request.contexts)
             found = await self._material(origin.kind, origin.stage, origin.name)
             files[index] = self._files(found)
-            source = await _in_thread(lambda found=found, mount=mount: select_mount(found.tree, mount))  # type: ignore[misc]
+            source = await self._thread(lambda found=found, mount=mount: select_mount(found.tree, mount))  # type: ignore[misc]
             mounts.append(replace(planned, tree=found.tree, keep_owner=found.keep_owner, source=source))
         step = replace(step, mounts=tuple(mounts))
-        key = await _in_thread(lambda: step.key(state.chain, files, **self._key_extras()))
+        key = await self._thread(lambda: step.key(state.chain, files, **self._key_extras()))
         await self._run_layer(key, step, name, line)
 
     async def _run_layer(self, key: str, step: RunStep, name: str, line: int) -> None:
         build = self._build
         if self._lookups and await self._from_cache(key, name, step.shown):
             return
+        build.schedule.works()
         from composer.build.runner import run_in_engine  # the engine's words cost 20 ms
 
-        async with build.runs, _alone(build.records, key):
+        async with build.schedule.running(lambda: build.records.working_on(key, blocking=False)):
             # Another build, or another stage of this one, may have carried the same step out meanwhile.
             if self._lookups and await self._from_cache(key, name, step.shown):
                 return
@@ -326,7 +325,7 @@ class StageBuilder:
                 progress.failed(self._excerpt(line))
                 raise self._placed(error, line) from error
         created = self._created()
-        await _in_thread(lambda: build.records.put(key, layer, created, step.shown))
+        await self._thread(lambda: build.records.put(key, layer, created, step.shown))
         self._add(key, layer, created, step.shown)
         progress.done()
 
@@ -348,7 +347,7 @@ class StageBuilder:
             tree = build.context.tree
             return Material(tree, False, None, tree.root)
         if kind == "stage":
-            return material(await build.stage(stage))
+            return material(await build.schedule.stage(stage))
         if kind == "context":
             return await build.named.get(name)
         if kind == "scratch":
@@ -356,14 +355,10 @@ class StageBuilder:
         return material(await build.bases.get(name))
 
     def _files(self, found: Material) -> FileDigests:
-        digests = self._digests.get(found.root)
-        if digests is None:
-            directory = self._build.store.paths.root / "build" / "digests"
-            digests = self._digests[found.root] = FileDigests(directory, found.root)
-        return digests
+        return self._build.digests(found.root)
 
     async def _from_cache(self, key: str, name: str, created_by: str) -> bool:
-        found = await _in_thread(lambda: self._build.records.find(key))
+        found = await self._thread(lambda: self._build.records.find(key))
         if found is None:
             return False
         layer, record = found
@@ -388,11 +383,12 @@ class StageBuilder:
         """The layer of a step that runs nothing, from the cache or laid now."""
         build = self._build
         if self._lookups:
-            found = await _in_thread(lambda: build.records.find(key))
+            found = await self._thread(lambda: build.records.find(key))
             if found is not None:
                 self._add(key, found[0], found[1].created, created_by)
                 build.progress.step(name).cached()
                 return found[0], found[1].created
+        build.schedule.works()
         progress = build.progress.step(name).start()
         state = self._state
 
@@ -411,7 +407,7 @@ class StageBuilder:
                 return layer, created
 
         try:
-            layer, created = await _in_thread(work)
+            layer, created = await self._thread(work)
         except ComposerError as error:
             progress.failed(self._excerpt(line))
             raise self._placed(error, line) from error
@@ -437,27 +433,6 @@ def excerpt(lines: Sequence[str], file: str, line: int, around: int = 2) -> str:
 def _shown(original: str) -> str:
     text = " ".join(original.split())
     return text if len(text) <= 120 else text[:117] + "..."
-
-
-@asynccontextmanager
-async def _alone(records: Records, key: str) -> AsyncIterator[None]:
-    """Hold the lock of a step; waiting for another process can be cancelled at any time."""
-    pause = 0.02
-    while True:
-        with ExitStack() as stack:
-            try:
-                stack.enter_context(records.working_on(key, blocking=False))
-            except ConflictError:
-                pass
-            else:
-                yield
-                return
-        await anyio.sleep(pause)
-        pause = min(pause * 1.5, 0.5)
-
-
-async def _in_thread(function: Callable[[], _T]) -> _T:
-    return await anyio.to_thread.run_sync(function)
 
 
 __all__ = ["StageBuilder", "excerpt"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from composer.build.dockerfile.instructions import Copy, Run, Stage
 from composer.build.dockerfile.mounts import mount_origin
@@ -74,7 +75,7 @@ def base_origin(
     name = base_name(dockerfile, stage, globals_)
     index = _earlier(dockerfile, name.lower(), stage.index)
     if index is not None:
-        return Origin("stage", index)
+        return _stage_origin(dockerfile, index, contexts)
     key = context_key(name, contexts)
     if key:
         return Origin("context", name=key)
@@ -100,11 +101,11 @@ def copy_origin(dockerfile: Dockerfile, stage: Stage, name: str, contexts: Mappi
                 f"--from={name}: there is no earlier stage with that number",
                 hint=f"stages before this one are 0 to {stage.index - 1}" if stage.index else "",
             )
-        return Origin("stage", index)
+        return _stage_origin(dockerfile, index, contexts)
     lowered = name.lower()
     found = _earlier(dockerfile, lowered, stage.index)
     if found is not None:
-        return Origin("stage", found)
+        return _stage_origin(dockerfile, found, contexts)
     key = context_key(name, contexts)
     if key:
         return Origin("context", name=key)
@@ -115,6 +116,16 @@ def copy_origin(dockerfile: Dockerfile, stage: Stage, name: str, contexts: Mappi
             hint="a stage may only copy from stages above it",
         )
     return Origin("scratch") if name == "scratch" else Origin("image", name=name)
+
+
+def replacement(stage: Stage, contexts: Mapping[str, str]) -> str:
+    """The named context that stands in for a whole stage, whose instructions do not run; or empty."""
+    return context_key(stage.name, contexts) if stage.name else ""
+
+
+def _stage_origin(dockerfile: Dockerfile, index: int, contexts: Mapping[str, str]) -> Origin:
+    key = replacement(dockerfile.stages[index], contexts)
+    return Origin("context", name=key) if key else Origin("stage", index)
 
 
 def context_key(name: str, contexts: Mapping[str, str]) -> str:
@@ -129,10 +140,12 @@ def _normal(name: str) -> str:
     from composer.errors import ImageError
     from composer.images.reference import parse
 
-    try:
-        return parse(name).canonical
-    except ImageError:
-        return name.lower()
+    for spelling in (name, name.lower()):
+        try:
+            return parse(spelling).canonical
+        except ImageError:
+            continue
+    return name
 
 
 def origins(stage: Stage) -> Iterator[tuple[int, str]]:
@@ -146,42 +159,66 @@ def origins(stage: Stage) -> Iterator[tuple[int, str]]:
                     yield instruction.node.first_line, name
 
 
-def stage_graph(dockerfile: Dockerfile, globals_: GlobalArguments) -> Any:
-    """A `networkx.DiGraph` with an edge from each stage (its index) to the stages that it is made from."""
-    import networkx as nx
+def needed_stages(
+    dockerfile: Dockerfile,
+    target: int,
+    globals_: GlobalArguments | None = None,
+    contexts: Mapping[str, str] | None = None,
+) -> set[int]:
+    """Indices of all stages that *target* is made from, itself included.
 
-    graph: Any = nx.DiGraph()
-    for stage in dockerfile.stages:
-        graph.add_node(stage.index, name=stage.name)
-        graph.add_edges_from((stage.index, index) for index in stage_inputs(dockerfile, stage, globals_))
-    return graph
-
-
-def needed_stages(dockerfile: Dockerfile, target: int, globals_: GlobalArguments | None = None) -> set[int]:
-    """Indices of all stages that *target* is made from, itself included."""
+    Raises:
+        BuildError: A named context (`target:NAME`) makes a stage out of itself.
+    """
     known = globals_ or GlobalArguments({}, {}, {})
-    if not stage_inputs(dockerfile, dockerfile.stages[target], known):
-        return {target}  # most Dockerfiles; networkx takes a tenth of a second to import
-    import networkx as nx
+    edges: dict[int, list[int]] = {}
+    pending = [target]
+    while pending:
+        index = pending.pop()
+        if index not in edges:
+            edges[index] = stage_inputs(dockerfile, dockerfile.stages[index], known, contexts or {})
+            pending += edges[index]
+    if any(needed >= index for index, inputs in edges.items() for needed in inputs):
+        _refuse_cycle(dockerfile, edges)
+    return set(edges)
 
-    return {target, *nx.descendants(stage_graph(dockerfile, known), target)}
+
+def _refuse_cycle(dockerfile: Dockerfile, edges: Mapping[int, list[int]]) -> None:
+    """Stages only name earlier ones; named contexts may lead to later ones, and so in a circle."""
+    from composer.graph import Edge, shortest_cycle
+
+    titles = {index: dockerfile.stages[index].title for index in edges}
+    lines = [Edge(titles[index], titles[needed]) for index, inputs in edges.items() for needed in inputs]
+    cycle = shortest_cycle([titles[index] for index in sorted(edges)], lines)
+    if cycle:
+        first = next(index for index, title in titles.items() if title == cycle[0])
+        raise BuildError(
+            f"stage {cycle[0]!r} is made from itself: {' needs '.join(cycle)}",
+            hint="a --build-context (target:...) closes the circle",
+            where=dockerfile.location(dockerfile.stages[first].start.node.first_line),
+        )
 
 
-def stage_inputs(dockerfile: Dockerfile, stage: Stage, globals_: GlobalArguments) -> list[int]:
-    """Indices of the earlier stages that *stage* names."""
-    found = []
-    base = base_stage(dockerfile, stage, globals_)
-    if base is not None:
-        found.append(base)
-    for _, name in origins(stage):
-        if name.isdigit():
-            if int(name) < stage.index:
-                found.append(int(name))
-            continue
-        index = _earlier(dockerfile, name.lower(), stage.index)
-        if index is not None:
-            found.append(index)
-    return found
+def stage_inputs(
+    dockerfile: Dockerfile, stage: Stage, globals_: GlobalArguments, contexts: Mapping[str, str]
+) -> list[int]:
+    """Indices of the stages that *stage* names, itself or through a named context."""
+    found: list[Origin] = []
+    key = replacement(stage, contexts)
+    if key:
+        found.append(Origin("context", name=key))
+    else:
+        found.append(base_origin(dockerfile, stage, globals_, contexts))
+        for _, name in origins(stage):
+            with suppress(BuildError):  # which says its line when the instruction's turn comes
+                found.append(copy_origin(dockerfile, stage, name, contexts))
+    result = []
+    for origin in found:
+        if origin.kind == "stage":
+            result.append(origin.stage)
+        elif origin.kind == "context" and contexts[origin.name].startswith("target:"):
+            result += dockerfile.names.get(contexts[origin.name][7:].lower(), ())[-1:]
+    return result
 
 
 def _earlier(dockerfile: Dockerfile, name: str, before: int) -> int | None:

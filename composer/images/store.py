@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from composer.images.unpack import Limits
     from composer.state.paths import Paths
 
+_MOMENT = 60.0
+
 _MIGRATIONS = (
     """
     CREATE TABLE images (
@@ -268,6 +270,8 @@ class Store:
         parsed = ImageConfig.from_bytes(data)
         parsed_names = [reference.parse(name) for name in names]
         image_id = digest_of(data)
+        if not manifest and self._just_put(image_id, parsed_names):
+            return self.image(image_id)
         with self.using():
             top = chain_ids(parsed.diff_ids)[-1] if parsed.diff_ids else ""
             layers = self.directory.ancestry(top)
@@ -366,6 +370,15 @@ class Store:
         return str(row[0]) if row else ""
 
     # Inside
+
+    def _just_put(self, image_id: str, names: Sequence[reference.Reference]) -> bool:
+        """Whether the image got these names a moment ago: writing that again only costs a sync of the disk."""
+        rows = self.database.connection().execute(
+            "SELECT name, updated FROM image_names WHERE image = ?", (image_id,)
+        )
+        updated = {row["name"]: row["updated"] for row in rows}
+        oldest = time.time() - _MOMENT
+        return bool(names) and all(updated.get(name.canonical, 0.0) > oldest for name in names)
 
     def _set_name(self, connection: sqlite3.Connection, name: reference.Reference, image_id: str) -> None:
         if name.digest:

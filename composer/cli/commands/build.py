@@ -9,13 +9,15 @@ from composer.errors import NotFoundError, UnsupportedError, UsageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from composer.build.digests import FileDigests
     from composer.build.engine import StepEngine
     from composer.build.request import BuildRequest
     from composer.cli.context import Context
     from composer.events import Report
-    from composer.spec.model import Project
+    from composer.images.store import Store
+    from composer.spec.model import Project, Service
 
 HELP = "Build or rebuild the images of services"
 
@@ -55,12 +57,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         from composer.cli.commands.image_build import run_check
 
         return max([run_check(request, context) for request in requests.values()])
-    import anyio
-
-    from composer.cli.render import make_renderer
-
-    with make_renderer(context, quiet=args.quiet) as renderer:
-        anyio.run(_build_all, project, requests, context, renderer.handle)
+    _build(project, requests, context, quiet=args.quiet)
     if args.push:
         _push(context, requests)
     return 0
@@ -113,8 +110,53 @@ def _request(args: argparse.Namespace, context: Context, project: Project, name:
     )
 
 
+def _build(project: Project, requests: dict[str, BuildRequest], context: Context, *, quiet: bool) -> None:
+    """What is wholly in the cache needs no event loop, unless it reads from what is not."""
+    from composer.build.compose import needed_services
+    from composer.build.replay import replay
+    from composer.cli.render import make_renderer
+    from composer.images.store import Store
+
+    store = Store(context.paths)
+    digests: dict[str, FileDigests] = {}
+    every = {**project.services, **project.disabled_services}
+    left = dict(requests)
+    with make_renderer(context, quiet=quiet) as renderer:
+        for name in _needed_first(requests, every):
+            if not left.keys() & set(needed_services(every[name])) and replay(
+                requests[name], store=store, report=renderer.handle, digests=digests
+            ):
+                del left[name]
+        if left:
+            import anyio
+
+            anyio.run(_build_all, every, left, context, store, renderer.handle)
+
+
+def _needed_first(requests: Iterable[str], services: Mapping[str, Service]) -> list[str]:
+    """Names of builds, each after those whose images it reads."""
+    from composer.build.compose import needed_services
+
+    ordered: dict[str, None] = {}
+
+    def add(name: str, path: tuple[str, ...]) -> None:
+        for other in needed_services(services[name]):
+            if other in wanted and other not in path:
+                add(other, (*path, other))
+        ordered[name] = None
+
+    wanted = set(requests)
+    for name in requests:
+        add(name, (name,))
+    return list(ordered)
+
+
 async def _build_all(
-    project: Project, requests: dict[str, BuildRequest], context: Context, report: Report
+    every: Mapping[str, Service],
+    requests: dict[str, BuildRequest],
+    context: Context,
+    store: Store,
+    report: Report,
 ) -> None:
     """Every build waits for those whose images its contexts name."""
     import anyio
@@ -124,11 +166,8 @@ async def _build_all(
     from composer.build.groups import first_error
     from composer.build.lazy import lazy_engine
     from composer.cli.commands.image_build import open_engine
-    from composer.images.store import Store
 
-    store = Store(context.paths)
     done = {name: anyio.Event() for name in requests}
-    every = {**project.services, **project.disabled_services}
 
     async def one(name: str, engine: StepEngine) -> None:
         for other in needed_services(every[name]):

@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
 
+    from composer.build.digests import FileDigests
     from composer.build.engine import StepEngine
     from composer.build.request import BuildRequest
     from composer.cli.context import Context
     from composer.events import Report
-    from composer.images.store import Image
+    from composer.images.store import Image, Store
 
 HELP = "Build an image from a Dockerfile"
 
@@ -125,26 +126,33 @@ def request_from(args: argparse.Namespace, context: Context) -> BuildRequest:
 
 def run_build(request: BuildRequest, context: Context, *, quiet: bool = False) -> Image:
     """Build one request with progress on standard error."""
-    import anyio
-
+    from composer.build.replay import replay
     from composer.cli.render import make_renderer
-
-    with make_renderer(context, quiet=quiet) as renderer:
-        return anyio.run(build_one, request, context, renderer.handle)
-
-
-async def build_one(request: BuildRequest, context: Context, report: Report) -> Image:
-    """Build one request on this machine; the engine is opened by the first RUN that needs it."""
-    from composer.build.builder import build
-    from composer.build.lazy import lazy_engine
     from composer.images.store import Store
 
     store = Store(context.paths)
+    digests: dict[str, FileDigests] = {}
+    with make_renderer(context, quiet=quiet) as renderer:
+        image = replay(request, store=store, report=renderer.handle, digests=digests)
+        if image is None:
+            import anyio
+
+            image = anyio.run(_build, request, context, store, renderer.handle, digests)
+    return image
+
+
+async def _build(
+    request: BuildRequest, context: Context, store: Store, report: Report, digests: dict[str, FileDigests]
+) -> Image:
+    """Build one request on this machine; the engine is opened by the first RUN that needs it."""
+    from composer.build.builder import build
+    from composer.build.lazy import lazy_engine
+
     with store.scratch() as scratch:
         if request.context == "-" or request.dockerfile == "-":
             request = _from_stdin(request, str(scratch))
         async with lazy_engine(lambda: open_engine(context)) as engine:
-            return await build(request, engine=engine, store=store, report=report)
+            return await build(request, engine=engine, store=store, report=report, digests=digests)
 
 
 def open_engine(context: Context) -> AbstractAsyncContextManager[StepEngine]:
@@ -182,16 +190,10 @@ def _from_stdin(request: BuildRequest, scratch: str) -> BuildRequest:
 
 def run_check(request: BuildRequest, context: Context) -> int:
     """Print findings of the build checks; 1 when there are any."""
-    import anyio
-
     from composer.build.builder import check
     from composer.images.store import Store
 
-    async def checked() -> list[str]:
-        _, lines, _ = await check(request, store=Store(context.paths))
-        return lines
-
-    lines = anyio.run(checked)
+    _, lines, _ = check(request, store=Store(context.paths))
     for line in lines:
         context.print(line)
     context.print(f"Check complete, {len(lines) or 'no'} warning{'' if len(lines) == 1 else 's'} found.")

@@ -160,3 +160,14 @@ def test_strange_dockerfiles_are_refused_at_once(workshop: Workshop, kind: str) 
     done = workshop.home.run("image", "build", "-t", "it", str(workshop.context), check=False, timeout=20)
     assert done.code == 1
     assert "Traceback" not in done.err
+
+
+def test_a_named_context_replaces_a_stage(workshop: Workshop) -> None:
+    other = workshop.root / "other"
+    other.mkdir()
+    (other / "x").write_text("other")
+    text = "FROM busybox AS base\nRUN exit 3\nFROM scratch AS last\nCOPY --from=base /x /x\n"
+    workshop.build(text, "--build-context", f"base={other}")
+    assert workshop.read("x") == "other"
+    workshop.build(text, "--build-context", f"LAST={other}")
+    assert workshop.read("x") == "other", "the target itself can be replaced"

@@ -58,3 +58,20 @@ def test_a_blank_base_is_an_error_with_its_line() -> None:
         base_origin(done, done.stages[1], NOTHING, {})
     assert caught.value.where is not None
     assert caught.value.where.line == 2
+
+
+def test_a_named_context_replaces_a_stage_and_what_it_needs() -> None:
+    done = parse(TEXT)
+    contexts = {"left": "dir"}
+    assert copy_origin(done, done.stages[4], "LEFT", contexts) == Origin("context", name="left")
+    assert copy_origin(done, done.stages[4], "1", contexts) == Origin("context", name="left")
+    assert needed_stages(done, 4, NOTHING, contexts) == {3, 4, 0}  # 3 copies from 0
+    assert needed_stages(done, 1, NOTHING, {"left": "target:right"}) == {0, 1, 3}
+
+
+def test_a_context_that_leads_back_is_refused_with_its_way() -> None:
+    done = parse(TEXT)
+    with pytest.raises(BuildError, match="'base' is made from itself: base needs left needs base") as caught:
+        needed_stages(done, 1, NOTHING, {"a": "target:left"})
+    assert caught.value.where is not None
+    assert caught.value.where.line == 1

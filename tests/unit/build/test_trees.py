@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -187,3 +188,18 @@ def test_owners(tmp_path: Path) -> None:
             parse_owner(wrong, tree)
     with pytest.raises(BuildError, match="numbers"):
         parse_owner("app", None)
+
+
+def test_a_young_file_is_trusted_within_one_build_only(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_text("first")
+    os.utime(path)  # its times are those of this moment
+    time.sleep(0.06)
+    found = os.lstat(path)
+    files = FileDigests(tmp_path / "memory", str(tmp_path))
+    first = files.digest(str(path), found)
+    # The same inode, size and (claimed) times with another content: whoever read it a moment ago does not look again.
+    path.write_text("other")
+    assert files.digest(str(path), found) == first
+    files.save()
+    assert FileDigests(tmp_path / "memory", str(tmp_path)).digest(str(path), found) != first
