@@ -14,7 +14,7 @@ import socket
 import sys
 
 from composer.namespaces.cgroups import v1, v2
-from composer.namespaces.kernel import constants, syscalls
+from composer.namespaces.kernel import constants, syscalls, title
 from composer.namespaces.sandbox import child
 from composer.namespaces.shim import main as shim
 from composer.namespaces.shim.runner import socket_receive
@@ -76,5 +76,7 @@ def main() -> NoReturn:
     os.umask(0o022)
     os.chdir("/")
     syscalls.prctl(constants.PR_SET_DUMPABLE, 0)
+    title.remember()
+    title.change(b"composer-zygote", b"composer-zygote")
     sys.stdin = sys.stdout = None
     serve(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=_SOCKET))

@@ -103,7 +103,9 @@ def _read(pid: int) -> Process | None:
             name, _, rest = file.read().partition("(")[2].rpartition(")")
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             words = file.read().rstrip(b"\0").split(b"\0")
-        owner = os.stat(f"/proc/{pid}").st_uid
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+            # Not the owner of the directory: that is root for a process that is not dumpable.
+            owner = next(int(line.split()[2]) for line in file if line.startswith("Uid:"))
         with open("/proc/uptime", encoding="ascii") as file:
             uptime = float(file.read().split()[0])
     except (OSError, ValueError):

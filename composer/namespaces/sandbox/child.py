@@ -321,7 +321,7 @@ def _execute(launch: dict[str, Any], process: dict[str, Any], who: Any, channel:
     try:
         identity.become(who, process, launch["last_capability"], process["cwd"])
         if launch.get("init") and process is launch["process"]:
-            reaper.split(channel)
+            reaper.split(channel, arguments)
         _exec_path(arguments, env, search)
     except BaseException as error:  # noqa: BLE001 - the only way out is the channel
         _fail(channel, error)

@@ -11,18 +11,20 @@ import signal
 
 from composer.namespaces.kernel import constants as c
 from composer.namespaces.kernel import syscalls as sys_
+from composer.namespaces.kernel import title
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
 
+_NAME = b"composer-init"
 _NOT_FORWARDED = frozenset(
     {signal.SIGCHLD, signal.SIGKILL, signal.SIGSTOP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGTSTP}
 )
 
 
-def split(channel: socket.socket) -> None:
-    """Fork: the child returns and executes the command, this process stays as pid 1 and never returns."""
+def split(channel: socket.socket, arguments: list[bytes]) -> None:
+    """Fork: the child returns and executes *arguments*, this process stays as pid 1 and never returns."""
     everything = signal.valid_signals()
     signal.pthread_sigmask(signal.SIG_BLOCK, everything)
     pid = os.fork()
@@ -38,6 +40,7 @@ def split(channel: socket.socket) -> None:
         return
     channel.close()
     sys_.prctl(c.PR_SET_DUMPABLE, 0)
+    title.change(_NAME, b" ".join([_NAME, b"--", *arguments]), forget_environment=True)
     for fd in (0, 1, 2):
         os.close(fd)
     while True:

@@ -5,7 +5,6 @@ Its first message on the control connection says whether the container started.
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import json
 import marshal
@@ -16,8 +15,8 @@ import socket
 import time
 from contextlib import suppress
 
-from composer.namespaces.kernel import constants as c
 from composer.namespaces.kernel import syscalls as sys_
+from composer.namespaces.kernel import title
 from composer.namespaces.kernel.errors import LaunchError, describe
 from composer.namespaces.shim.clients import MAX_CLIENTS, Client
 from composer.namespaces.shim.container import Container
@@ -28,7 +27,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-_NAME = ctypes.create_string_buffer(b"composer-shim")
 _RESPAWN_PAUSE = 0.3
 _RESPAWN_RETRY = 5.0
 _GOODBYE = 1.0
@@ -207,8 +205,8 @@ def main(document: bytes, control: socket.socket, held: list[int]) -> NoReturn:
     code = 1
     run = "/nonexistent"
     try:
-        sys_.prctl(c.PR_SET_NAME, ctypes.addressof(_NAME))
         launch = marshal.loads(document)  # noqa: S302 - from our own agent
+        title.change(b"composer-shim", f"composer-shim {launch['name']}".encode())
         run = launch["run"]
         launch["state"]["shim"] = {
             "pid": os.getpid(),

@@ -310,7 +310,28 @@ def test_init_reaps_and_passes_signals_and_exit_codes_on(laboratory):
     processes, state = run(body)
     assert state.exit_code == 9
     assert " Z" not in processes
-    assert "sh -c" not in processes.splitlines()[1]
+    assert processes.splitlines()[1].split()[2:6] == ["composer-init", "--", "sh", "-c"]
+
+
+@pytest.mark.parametrize("more", [(), ("x" * 90,) * 60])
+def test_what_we_run_in_a_container_shows_nothing_of_the_host(laboratory, more):
+    arguments = ("sh", "-c", "sleep 100; exit", *more)
+
+    async def body():
+        async with open_engine(laboratory.paths) as engine:
+            config = laboratory.config(*arguments, init=True, privileged=True)
+            await engine.create(config)
+            await engine.start(config.id)
+            command = "cat /proc/1/comm; tr '\\0' ' ' </proc/1/cmdline; echo; cat /proc/1/environ"
+            _, shown = await engine.execute(config.id, Process(("sh", "-c", command), privileged=True))
+            await engine.remove(config.id, force=True)
+            return shown.decode()
+
+    name, words, *environment = run(body).splitlines()
+    assert name == "composer-init"
+    assert words.startswith("composer-init -- sh -c sleep 100; exit")
+    assert " ".join(("composer-init", "--", *arguments)).startswith(words.rstrip())
+    assert "=" not in "".join(environment)
 
 
 def test_limits_user_groups_and_environment_arrive(laboratory):
