@@ -123,9 +123,13 @@ class Store:
     # Locks
 
     @contextmanager
-    def using(self) -> Iterator[None]:
-        """Keep layers from being removed while they are made, or used before anything refers to them."""
-        with locked(self._lock, shared=True):
+    def using(self, *, blocking: bool = True) -> Iterator[None]:
+        """Keep layers from being removed while they are made, or used before anything refers to them.
+
+        Raises:
+            ConflictError: Somebody is removing layers, and *blocking* is false.
+        """
+        with locked(self._lock, shared=True, blocking=blocking):
             yield
 
     @contextmanager
@@ -372,7 +376,7 @@ class Store:
     # Inside
 
     def _just_put(self, image_id: str, names: Sequence[reference.Reference]) -> bool:
-        """Whether the image got these names a moment ago: writing that again only costs a sync of the disk."""
+        """Whether the image got these names a moment ago: writing it again only costs a sync of the disk."""
         rows = self.database.connection().execute(
             "SELECT name, updated FROM image_names WHERE image = ?", (image_id,)
         )
