@@ -1,7 +1,7 @@
 """What the agent writes down: its own log, and the events of the project's containers; both bounded.
 
-structlog is imported when the agent has been quiet for a moment after its first request: nobody waits for
-it then. An agent that leaves earlier writes the same lines without it.
+One JSON object a line. structlog would write the same lines, but an agent lives as long as its project, and
+5 MiB is much for one `json.dumps` (docs/decisions/0012).
 """
 
 from __future__ import annotations
@@ -44,9 +44,6 @@ class BoundedFile:
         except OSError:
             return
 
-    def flush(self) -> None:
-        """Nothing is buffered."""
-
 
 class Journal:
     """The agent's records, in the project's directory.
@@ -59,38 +56,11 @@ class Journal:
         directory.mkdir(parents=True, exist_ok=True)
         self._log = BoundedFile(directory / "agent.log")
         self._events = BoundedFile(directory / "events.jsonl")
-        self._early: list[tuple[str, dict[str, Any]]] = []
-        self._logger: Any = None
 
     def note(self, text: str, **fields: Any) -> None:
-        """Write a line to the log, at the latest when `open` is called or the agent leaves."""
-        if self._logger is None:
-            self._early.append((text, {"timestamp": _now(), **fields}))
-        else:
-            self._logger.info(text, timestamp=_now(), **fields)
-
-    def open(self) -> None:
-        """Import structlog and write down what was noted so far."""
-        if self._logger is not None:
-            return
-        import structlog
-
-        self._logger = structlog.wrap_logger(
-            structlog.WriteLogger(self._log),  # type: ignore[arg-type]
-            processors=[structlog.processors.add_log_level, structlog.processors.JSONRenderer()],
-            wrapper_class=structlog.BoundLogger,
-            pid=os.getpid(),
-        )
-        early, self._early = self._early, []
-        for text, fields in early:
-            self._logger.info(text, **fields)
-
-    def close(self) -> None:
-        """Write down what was noted and not written yet."""
-        for text, fields in self._early:
-            line = {"pid": os.getpid(), **fields, "event": text, "level": "info"}
-            self._log.write(json.dumps(line, default=str) + "\n")
-        self._early.clear()
+        """Write a line to the log."""
+        line = {"timestamp": _now(), "pid": os.getpid(), **fields, "event": text, "level": "info"}
+        self._log.write(json.dumps(line, default=str) + "\n")
 
     def record(self, event: EngineEvent) -> None:
         """Append what happened to a container."""

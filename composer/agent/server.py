@@ -13,7 +13,6 @@ from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 import anyio
-import anyio.to_thread
 
 from composer.agent.journal import Journal
 from composer.agent.requests import READING, STOPPING, carry_out, error_to_json, event_to_json
@@ -98,7 +97,6 @@ class Agent:
             await self._until_idle(linger=first is None)
             tasks.cancel_scope.cancel()
         self.journal.note("left")
-        self.journal.close()
 
     async def _follow(self, local: Local, stack: AsyncExitStack) -> None:
         update = await stack.enter_async_context(local.serving_names())
@@ -154,7 +152,6 @@ class Agent:
             with anyio.move_on_after(QUIET_SECONDS):
                 await self._quiet_since.wait()
                 continue
-            await anyio.to_thread.run_sync(self.journal.open)
             give_memory_back()
 
     # Clients

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -14,12 +15,17 @@ if TYPE_CHECKING:
 
     from composer.cli.context import Context
 
+_GARBAGE = 50_000
+"""Objects between two collections: most commands make fewer, and end."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program with *argv* (default: the process's own) and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     debug = bool(os.environ.get("COMPOSER_DEBUG"))
     _fill_standard_streams()
+    if argv is None:
+        gc.set_threshold(_GARBAGE)
     try:
         options, rest = parse_global(words)
         debug = debug or options.debug
