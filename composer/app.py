@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -45,6 +45,21 @@ class LocalImages:
 
             self._store = Store(self._paths)
         return self._store
+
+    @asynccontextmanager
+    async def using(self) -> AsyncIterator[Callable[[], None]]:
+        """See `ImageSource.using`."""
+        from composer.errors import ConflictError
+
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self.store.using(blocking=False))
+            except ConflictError:
+                # Somebody sweeps up: the event loop goes on meanwhile.
+                import anyio.to_thread
+
+                await anyio.to_thread.run_sync(lambda: stack.enter_context(self.store.using()))
+            yield stack.close
 
     async def find(self, name: str) -> Image | None:
         """See `ImageSource.find`."""

@@ -28,7 +28,7 @@ def effective(add: Iterable[str], drop: Iterable[str], *, privileged: bool = Fal
     """The names, without `CAP_`, in the order of their numbers; `ALL` is understood in both lists.
 
     Raises:
-        SpecError: There is no such capability.
+        SpecError: There is no such capability; its path is that below the service.
     """
     added, dropped = _names(add, "cap_add"), _names(drop, "cap_drop")
     if privileged:
@@ -44,7 +44,7 @@ def effective(add: Iterable[str], drop: Iterable[str], *, privileged: bool = Fal
 
 def _names(words: Iterable[str], attribute: str) -> set[str]:
     result = set()
-    for word in words:
+    for position, word in enumerate(words):
         name = word.upper().removeprefix("CAP_")
         if name != "ALL" and name not in ALL:
             from difflib import get_close_matches
@@ -53,6 +53,7 @@ def _names(words: Iterable[str], attribute: str) -> set[str]:
             raise SpecError(
                 f"unknown capability {word!r} in {attribute}",
                 hint=f"did you mean {close[0]}?" if close else "see capabilities(7) for the names",
+                path=f"{attribute}[{position}]",
             )
         result.add(name)
     return result

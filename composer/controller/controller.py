@@ -112,10 +112,10 @@ class Controller:
         graph = Graph.of(project)
         order = preparation.chosen_services(project, graph, options)
         preparation.warn(project, order, report)
-        present = await self._provide_images(project, order, options, report)
-        facts = preparation.facts_of(project, order, present)
-        services = [project.services[name] for name in order]
-        async with self._watching() as watcher:
+        async with self.images.using() as all_made, self._watching() as watcher:
+            present = await self._provide_images(project, order, options, report)
+            facts = preparation.facts_of(project, order, present)
+            services = [project.services[name] for name in order]
             observed = await self.observe()
             plan = reconcile(project, graph, observed, facts, options)
             if plan.changes:
@@ -129,6 +129,7 @@ class Controller:
                 service_images=preparation.by_service(project, present),
                 mounted_images=preparation.by_mount(project, present),
                 others=await preparation.other_containers(self.engine, services),
+                all_made=all_made,
             )
             executor = Executor(world, report, parallel=options.parallel, wait_timeout=options.wait_timeout)
             await executor.run(plan)
@@ -147,10 +148,10 @@ class Controller:
         up = _needed_for_run(project, options)
         if up.services:
             await self.up(project, up, report)
-        present = await self._provide_images(project, (options.service,), up, report)
         service = run_service(project, options)
         check_sources(project, service)
-        async with self._watching() as watcher:
+        async with self.images.using() as all_made, self._watching() as watcher:
+            present = await self._provide_images(project, (options.service,), up, report)
             observed = await self._with_resources(project, options.service, report)
             world = World(
                 self.engine,
@@ -174,6 +175,7 @@ class Controller:
                 await self.engine.create_volume(volume)
             report(Event("container", config.name, "Creating", "working", service=service.name))
             state = await self.engine.create(config)
+            all_made()
             report(Event("container", config.name, "Created", "done", service=service.name, id=state.id))
             return await self.engine.start(state.id) if options.start else state
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from composer.controller import plan as ops
+from composer.controller.blame import blamed
 from composer.controller.gates import verdict
 from composer.controller.operations import Operations
 from composer.errors import ComposerError, DependencyFailedError, OperationTimeoutError
@@ -114,23 +115,15 @@ class Executor:
         """Report the failure, and point at the place in the file where there is one."""
         if isinstance(error, ComposerError):
             project = self._world.project
-            if not error.path and operation.service and not isinstance(error, DependencyFailedError):
-                error.path = f"services.{operation.service}"
+            if not isinstance(error, DependencyFailedError):
+                error.path = blamed(error, operation, project)
             if project is not None and error.where is None and error.path:
                 error.where = project.locate(error.path)
         if isinstance(operation, ops.WaitFor):
             return error  # the container in question has been reported
         kind: Kind = operation.kind  # type: ignore[assignment]
-        self._report(
-            Event(
-                kind,
-                operation.name,
-                "Error",
-                "error",
-                service=operation.service,
-                text=str(getattr(error, "message", error)),
-            )
-        )
+        text = str(getattr(error, "message", error)).removeprefix(f"{kind} {operation.name}: ")
+        self._report(Event(kind, operation.name, "Error", "error", service=operation.service, text=text))
         return error
 
     # Waiting

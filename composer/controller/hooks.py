@@ -47,9 +47,13 @@ async def run_exec_hooks(
             no_new_privileges=base.no_new_privileges,
             rlimits=base.rlimits,
         )
-        code, output = await engine.execute(state.id, process)
+        path = f"services.{service.name}.{attribute}[{position}]"
+        try:
+            code, output = await engine.execute(state.id, process)
+        except ComposerError as error:
+            error.path = error.path or path
+            raise
         if code != 0:
-            path = f"services.{service.name}.{attribute}[{position}]"
             text = tail(output)
             raise ComposerError(
                 f"{attribute} hook of {state.name} exited with code {code}" + (f": {text}" if text else ""),

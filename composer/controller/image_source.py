@@ -9,7 +9,8 @@ from composer.controller.plan import BuildImage, Operation, Plan, PullImage
 from composer.errors import ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from composer.controller.options import BuildPolicy, PullPolicy
     from composer.events import Report
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
 
 class ImageSource(Protocol):
     """Where images come from; `composer.app` makes one of store, registry client and builder."""
+
+    def using(self) -> AbstractAsyncContextManager[Callable[[], None]]:
+        """Nobody removes the layers of what `find` returns inside; containers refer to theirs themselves.
+
+        Gives what ends it early, when all containers are made.
+        """
+        ...
 
     async def find(self, name: str) -> Image | None:
         """The image of this name or id on this machine, or None."""

@@ -213,9 +213,7 @@ class Operations:
             if operation.temporary_name:
                 self._unnamed[config.id] = operation
             state = await self._engine.create(config)
-            world.made[operation.key] = state
-            world.names[state.id] = operation.name
-            world.watcher.put(state)
+            world.note_made(operation, state)
         if recreating and not operation.temporary_name:
             self._event(operation, "Recreated", "done")
 

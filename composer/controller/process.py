@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os.path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from composer.controller import capabilities
 from composer.engine import Device, Healthcheck, Process, Resources, RestartPolicy, Rlimit, ThrottleDevice
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from composer.images.config import ImageConfig
     from composer.spec.model import Project, Service
     from composer.spec.model import ThrottleDevice as ServiceThrottle
+
+LEAST_MEMORY: Final = 6 * 1024 * 1024
+"""Bytes; the same as Docker's."""
 
 
 def arguments(service: Service, image: ImageConfig) -> tuple[str, ...]:
@@ -63,7 +66,7 @@ def build_process(service: Service, image: ImageConfig) -> Process:
     try:
         names = capabilities.effective(service.cap_add, service.cap_drop, privileged=service.privileged)
     except SpecError as error:
-        error.path = f"services.{service.name}"
+        error.path = f"services.{service.name}.{error.path}"
         raise
     return Process(
         args=arguments(service, image),
@@ -175,12 +178,23 @@ def health_check(service: Service, image: ImageConfig) -> Healthcheck | None:
 
 
 def resources(service: Service) -> Resources:
-    """The cgroup limits; `deploy.resources` wins over the attributes of the same meaning."""
+    """The cgroup limits; `deploy.resources` wins over the attributes of the same meaning.
+
+    Raises:
+        SpecError: So little memory that nothing could start.
+    """
     limits = service.deploy.resources.limits if service.deploy is not None else None
     reserved = service.deploy.resources.reservations if service.deploy is not None else None
     blkio = service.blkio_config
+    memory = _first(limits and limits.memory, service.mem_limit)
+    if memory is not None and 0 < memory < LEAST_MEMORY:
+        raise SpecError(
+            f"a memory limit of {memory} bytes is too small to start a container",
+            hint="the least is 6m",
+            path=f"services.{service.name}.{'mem_limit' if service.mem_limit else 'deploy.resources.limits'}",
+        )
     return Resources(
-        memory=_first(limits and limits.memory, service.mem_limit),
+        memory=memory,
         memory_swap=service.memswap_limit or None,
         memory_reservation=_first(reserved and reserved.memory, service.mem_reservation),
         memory_swappiness=service.mem_swappiness,

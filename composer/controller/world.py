@@ -10,7 +10,7 @@ from composer.controller.containers import Surroundings
 from composer.controller.plan import CreateContainer, RemoveContainer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from composer.controller.image_source import ImageSource
     from composer.controller.observe import Observed
@@ -33,6 +33,7 @@ class World:
         service_images: By service: the image of its containers.
         mounted_images: By source of `type: image` mounts.
         others: By name: containers of other projects, when a file refers to them.
+        all_made: Called when the plan's last container is made, which refers to its image from then on.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class World:
         service_images: Mapping[str, Image] | None = None,
         mounted_images: Mapping[str, Image] | None = None,
         others: Mapping[str, ContainerState] | None = None,
+        all_made: Callable[[], None] | None = None,
     ) -> None:
         self.engine = engine
         self.images = images
@@ -62,6 +64,8 @@ class World:
         self.names: dict[str, str] = {item.id: labels.final_name(item) for item in observed.containers}
         self._replaces: dict[str, str] = {}
         self._leaving: set[str] = set()
+        self._to_make: set[str] = set()
+        self._all_made = all_made
         if project is not None:
             for key, network in project.networks.items():
                 if (found := observed.network(network.name)) is not None:
@@ -74,8 +78,21 @@ class World:
         for operation in plan:
             if isinstance(operation, CreateContainer) and operation.replaces:
                 self._replaces[operation.replaces] = operation.key
+            if isinstance(operation, CreateContainer):
+                self._to_make.add(operation.key)
             if isinstance(operation, RemoveContainer):
                 self._leaving.add(operation.container)
+        if not self._to_make and self._all_made is not None:
+            self._all_made()
+
+    def note_made(self, operation: CreateContainer, state: ContainerState) -> None:
+        """Note the container that *operation* made."""
+        self.made[operation.key] = state
+        self.names[state.id] = operation.name
+        self.watcher.put(state)
+        self._to_make.discard(operation.key)
+        if not self._to_make and self._all_made is not None:
+            self._all_made()
 
     def resolve(self, reference: str) -> str:
         """The id behind a reference of a plan, which is an id or the key of a `CreateContainer`."""

@@ -6,6 +6,7 @@ import os
 import time
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from composer.app import open_local
@@ -50,5 +51,33 @@ def test_a_program_looks_after_a_project(composer_home, busybox_image):
                         pass
             await controller.down(DownOptions(timeout=1))
             assert list(await local.engine.containers(name)) == []
+
+    anyio.run(main)
+
+
+def test_an_image_that_up_has_found_cannot_lose_its_layers(composer_home, busybox_image):
+    """Somebody removes the image after `up` has found it, and before a container refers to it."""
+    name = f"lib{os.getpid()}x{time.monotonic_ns() % 100000}"
+    composer_home.run("image", "tag", busybox_image, f"{name}:1")
+    (image,) = composer_home.run("image", "inspect", f"{name}:1").json()
+    service = {"image": f"{name}:1", "command": LOOP, "network_mode": "none"}
+    project = Project.from_canonical({"name": name, "services": {"web": service}})
+
+    async def main():
+        async with open_local(composer_home.paths) as local, local.project(name) as controller:
+            create = local.engine.create
+
+            async def removed_meanwhile(config):
+                await anyio.to_thread.run_sync(
+                    lambda: composer_home.run("image", "rm", "--force", image["Id"])
+                )
+                return await create(config)
+
+            local.engine.create = removed_meanwhile
+            await controller.up(project, UpOptions(wait=True))
+            (web,) = await local.engine.containers(name)
+            code, output = await local.engine.execute(web.id, Process(("echo", "alive")))
+            assert (code, output) == (0, b"alive\n"), output
+            await controller.down(DownOptions(timeout=1))
 
     anyio.run(main)

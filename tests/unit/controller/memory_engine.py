@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 
 import anyio
@@ -262,6 +262,17 @@ class MemoryImages:
         self.pullable = {}
         self.built = []
         self.build_error = None
+        self.held = 0
+
+    @asynccontextmanager
+    async def using(self):
+        with ExitStack() as stack:
+            self.held += 1
+            stack.callback(self._release)
+            yield stack.close
+
+    def _release(self):
+        self.held -= 1
 
     async def find(self, name):
         return self.present.get(name)

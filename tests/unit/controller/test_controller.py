@@ -380,6 +380,34 @@ class TestImages:
         with pytest.raises(ComposerError, match="no such image: p-web"):
             world.up(make_project({"web": {"image": "", "build": {"context": "/w"}}}), build="never")
 
+    def test_images_are_held_until_the_last_container_refers_to_its_own(self, world):
+        held = []
+
+        def watch(name):
+            method = getattr(world.engine, name)
+
+            async def watched(*args, **more):
+                held.append((name, world.images.held))
+                return await method(*args, **more)
+
+            setattr(world.engine, name, watched)
+
+        watch("create")
+        watch("start")
+        world.up(make_project({"web": {"depends_on": needs("db")}, "db": {}}))
+        assert [count for name, count in held if name == "create"] == [1, 1]
+        assert held[-1] == ("start", 0), "nobody waits for removal because containers wait for each other"
+        assert world.images.held == 0
+        held.clear()
+        world.up(make_project({"web": {"depends_on": needs("db")}, "db": {}}))
+        assert (held, world.images.held) == ([], 0)
+
+    def test_images_are_not_held_after_a_failure(self, world):
+        world.engine.failures[("create", "p-web-1")] = ConflictError("no")
+        with pytest.raises(ConflictError):
+            world.up(make_project({"web": {}}))
+        assert world.images.held == 0
+
 
 class TestTheOthers:
     def test_down_leaves_nothing(self, world):
