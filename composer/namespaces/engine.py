@@ -17,7 +17,7 @@ import anyio
 
 from composer.engine import EngineEvent
 from composer.errors import ConflictError, EngineError, NotFoundError
-from composer.namespaces import links, starting
+from composer.namespaces import joining, links, starting
 from composer.namespaces.auto_removal import AutoRemoval
 from composer.namespaces.broadcast import Broadcast
 from composer.namespaces.cgroups import open_cgroup
@@ -32,8 +32,6 @@ from composer.namespaces.store import ContainerStore, state_from
 from composer.namespaces.supervision import Supervisor
 from composer.namespaces.volumes import VolumeManager
 from composer.namespaces.zygote_client import Zygote
-from composer.state.files import write_json
-from composer.values import to_json
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -218,36 +216,11 @@ class NamespaceEngine:
 
     async def connect(self, container_id: str, attachment: Attachment) -> None:
         """See `Engine.connect`."""
-        config = self.store.config(container_id)
-        if any(present.network == attachment.network for present in config.attachments):
-            raise ConflictError(f"container {config.name} is on this network already")
-        config = replace(config, attachments=(*config.attachments, attachment))
-        setups = self.network_manager.reserve(config, starting=True)
-        setup = next(entry for entry in setups if entry.network == attachment.network)
-        try:
-            if self.store.state(container_id).status in ACTIVE:
-                link = self.link(container_id)
-                await link.request("connect", setup=setup.to_dict(), endpoint=to_json(setup.endpoint()))
-        except BaseException:
-            self.network_manager.release(container_id, attachment.network)
-            raise
-        self._write_config(config)
+        await joining.join(self, container_id, attachment)
 
     async def disconnect(self, container_id: str, network: str) -> None:
         """See `Engine.disconnect`."""
-        config = self.store.config(container_id)
-        kept = tuple(entry for entry in config.attachments if entry.network != network)
-        config = replace(config, attachments=kept)
-        if self.store.state(container_id).status in ACTIVE:
-            await self.link(container_id).request("disconnect", network=network)
-        self.network_manager.release(container_id, network)
-        if self.store.state(container_id).status in ACTIVE:
-            setups = [setup.to_dict() for setup in self.network_manager.reserve(config)]
-            await self.link(container_id).request("gateways", setups=setups)
-        self._write_config(config)
-
-    def _write_config(self, config: ContainerConfig) -> None:
-        write_json(self.paths.container(config.id) / "config.json", to_json(config), mode=0o600)
+        await joining.leave(self, container_id, network)
 
     def repair_networks(self) -> None:
         """Networks that a reboot took are made again; ports of what ended unobserved are unpublished."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from composer.errors import EngineError
@@ -11,9 +12,10 @@ from composer.frozen import frozen
 from composer.namespaces.network.endpoint import DNS_ADDRESS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
-    from composer.engine import ContainerConfig
+    from composer.engine import ContainerConfig, Endpoint
     from composer.namespaces.network.setups import EndpointSetup
 
 _LOOPBACK_HOSTS = """\
@@ -24,6 +26,7 @@ ff00::\tip6-mcastprefix
 ff02::1\tip6-allnodes
 ff02::2\tip6-allrouters
 """
+_HOSTS_LIMIT = 1 << 20
 RESOLV_CONF = "/etc/resolv.conf"
 _SYSTEMD_RESOLV_CONF = "/run/systemd/resolve/resolv.conf"
 
@@ -54,15 +57,41 @@ def hosts_file(config: ContainerConfig, setups: Sequence[EndpointSetup], host_ga
     for entry in config.extra_hosts:
         name, _, address = entry.partition("=")
         lines.append(f"{_extra_address(entry, address, host_gateway)}\t{name}\n")
+    return "".join([*lines, *own_lines(config, setups)])
+
+
+def own_lines(config: ContainerConfig, places: Iterable[EndpointSetup | Endpoint]) -> list[str]:
+    """The lines of /etc/hosts with the container's own addresses on some networks."""
     hostname = config.hostname or config.id[:12]
     names = f"{hostname}.{config.domainname} {hostname}" if config.domainname else hostname
-    lines += [
+    return [
         f"{address}\t{names}\n"
-        for setup in setups
-        for address in (setup.ipv4_address, setup.ipv6_address)
+        for place in places
+        for address in (place.ipv4_address, place.ipv6_address)
         if address
     ]
-    return "".join(lines)
+
+
+def edit_hosts(path: Path, joined: Sequence[str], left: Sequence[str]) -> None:
+    """Change lines of a running container's /etc/hosts; what the container wrote itself stays.
+
+    Args:
+        path: The file that is mounted there: it is written in place. One of more than 1 MiB is left alone.
+        joined: Lines to add.
+        left: Lines to take away.
+    """
+    with suppress(OSError), open(path, "r+b") as file:
+        text = file.read(_HOSTS_LIMIT + 1)
+        if len(text) > _HOSTS_LIMIT:
+            return
+        gone = {line.encode() for line in left}
+        lines = [line for line in text.splitlines(keepends=True) if line not in gone]
+        if lines and not lines[-1].endswith(b"\n"):
+            lines[-1] += b"\n"
+        lines += [line for line in (entry.encode() for entry in joined) if line not in lines]
+        file.seek(0)
+        file.write(b"".join(lines))
+        file.truncate()
 
 
 def _extra_address(entry: str, address: str, host_gateway: str) -> str:

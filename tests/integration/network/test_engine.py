@@ -142,10 +142,16 @@ def test_joining_and_leaving_while_running(machine, layer):
             code, output = await it.sh(other, "wget -qO- http://web/hostname")
             assert (code, output.strip()) == (0, web.id[:12])
             assert "dev eth1" in (await it.sh(other, "ip route show default"))[1]
+            _, before = await it.sh(other, "cat /etc/hosts")
+            assert before.count(other.id[:12]) == 2
+            await it.sh(other, "printf '192.0.2.9 mine' >>/etc/hosts")
             await it.engine.disconnect(other.id, front)
             await it.refresh()
             assert "dev eth0" in (await it.sh(other, "ip route show default"))[1]
             assert (await it.sh(other, "ip link show eth1"))[0] != 0
+            lines = (await it.sh(other, "cat /etc/hosts"))[1].splitlines()
+            assert [line.split()[0] for line in lines if other.id[:12] in line] == ["172.19.0.2"]
+            assert lines[-1] == "192.0.2.9 mine"
             await clean_up(it)
 
     anyio.run(run)

@@ -98,3 +98,23 @@ def test_names_of_containers_that_do_not_run_have_no_address(status):
     }
     assert made["n1"].pointers == {"10.0.0.2": "web-1"}
     assert made["n1"].network_name == "back"
+
+
+def test_hosts_are_edited_in_place_and_keep_what_the_container_wrote(tmp_path):
+    path = tmp_path / "hosts"
+    path.write_bytes(b"127.0.0.1\tlocalhost\n10.0.0.2\tbox\n10.0.0.2 box other\n\xff mine")
+    inode = path.stat().st_ino
+    files.edit_hosts(path, ["10.1.0.2\tbox\n", "127.0.0.1\tlocalhost\n"], ["10.0.0.2\tbox\n", "absent\n"])
+    assert path.read_bytes() == b"127.0.0.1\tlocalhost\n10.0.0.2 box other\n\xff mine\n10.1.0.2\tbox\n"
+    assert path.stat().st_ino == inode
+    files.edit_hosts(path, (), ["10.1.0.2\tbox\n"])
+    assert path.read_bytes().endswith(b"mine\n")
+
+
+def test_hosts_that_are_huge_or_gone_are_left_alone(tmp_path):
+    path = tmp_path / "hosts"
+    files.edit_hosts(path, ["a\n"], ())
+    assert not path.exists()
+    path.write_bytes(b"x" * (1 << 20) + b"y")
+    files.edit_hosts(path, ["a\n"], ())
+    assert path.stat().st_size == (1 << 20) + 1
