@@ -90,7 +90,6 @@ def run_command(name: str, words: list[str], context: Context) -> int:
     """Import the module of the command *name*, parse *words* with its arguments and run it."""
     from importlib import import_module
 
-    from composer.cli.parser import CommandParser
     from composer.cli.table import COMMANDS
 
     command = COMMANDS[name]
@@ -101,6 +100,12 @@ def run_command(name: str, words: list[str], context: Context) -> int:
         if error.name != qualified:
             raise
         raise UsageError(f"{name} is not in this version of composer") from error
+    if getattr(module, "NEEDS_AGENT", False) and not {"-h", "--help"}.intersection(words):
+        from composer.cli.operate import start_agent
+
+        start_agent(context)  # its imports take longer than all that this process does meanwhile
+    from composer.cli.parser import CommandParser
+
     parser = CommandParser(name, module.HELP)
     module.add_arguments(parser)
     result: int = module.run(parser.parse(words), context)

@@ -32,11 +32,14 @@ def document(context: Context, services: Sequence[str] = ()) -> LoadedProject | 
 
 
 def start_agent(context: Context) -> None:
-    """Let an agent do its imports while this process reads Compose files."""
-    if not context.options.dry_run:
-        from composer.agent.client import start_early
+    """Let an agent do its imports while this process parses arguments and reads Compose files."""
+    if context.options.dry_run:
+        return
+    from composer.agent.client import start_early
+    from composer.cli.project import quick_name
 
-        start_early(context.paths)
+    given = context.options.project_name or context.environ.get("COMPOSE_PROJECT_NAME", "")
+    start_early(context.paths, given or quick_name(context))
 
 
 def up(context: Context, options: Mapping[str, Any], loaded: LoadedProject, *, title: str = "up") -> int:

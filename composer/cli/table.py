@@ -1,7 +1,8 @@
 """The table of commands: words a user types, the module that carries them out, one line of help.
 
 Everything that must know all commands reads this table: dispatch, help, shell completion and the generated
-reference. Adding a command means adding a module below `composer.cli.commands` and a line here.
+reference. Adding a command means adding a module below `composer.cli.commands` and a line here; it has
+`HELP`, `add_arguments` and `run`, and with `NEEDS_AGENT` an agent is started before arguments are looked at.
 """
 
 from __future__ import annotations

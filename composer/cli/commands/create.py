@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from composer.cli.context import Context
 
 HELP = "Create containers without starting them"
+NEEDS_AGENT = True
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,8 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, context: Context) -> int:
     """Create them."""
     from composer.cli.arguments import create_options
-    from composer.cli.operate import start_agent, up
+    from composer.cli.operate import up
 
     options = {**create_options(args, context), "start": False}
-    start_agent(context)
     return up(context, options, context.load(args.services))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from composer.cli.parser import CommandParser
 
 HELP = "Run a one-off command on a service"
+NEEDS_AGENT = True
 
 
 def add_arguments(parser: CommandParser) -> None:
@@ -58,13 +59,11 @@ def add_arguments(parser: CommandParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Create, start, attach, remove."""
-    from composer.cli.operate import connect, operate, start_agent
+    from composer.cli.operate import connect, operate
     from composer.cli.project import check_declared
 
     if args.publish and args.service_ports:
         raise UsageError("--publish and --service-ports exclude each other")
-    if not context.options.dry_run:
-        start_agent(context)
     loaded = context.load((args.service,))
     check_declared(loaded, (args.service,))
     options = run_options(args, context)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from composer.cli.context import Context
 
 HELP = "Create and start containers"
+NEEDS_AGENT = True
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,12 +54,11 @@ def run(args: argparse.Namespace, context: Context) -> int:
     """Do it."""
     check(args)
     from composer.cli.arguments import create_options, limit
-    from composer.cli.operate import start_agent, up
+    from composer.cli.operate import up
     from composer.cli.project import check_declared
 
     options = create_options(args, context)
     options |= {"wait": args.wait, "wait_timeout": limit(args.wait_timeout), "start": not args.no_start}
-    start_agent(context)
     loaded = context.load(args.services)
     check_declared(
         loaded, [*args.services, *args.attach, *args.no_attach, *filter(None, [args.exit_code_from])]
