@@ -103,6 +103,8 @@ class EngineError(ComposerError):
     Args:
         message: What is wrong, naming the system call and the path when there is one.
         errno: The kernel's error number, or 0.
+        about: The part of the configuration that is to blame, in the words of
+            `engine.ContainerConfig` (`process.user`), or empty; a controller knows the attribute behind it.
         hint: See `ComposerError`.
         where: See `ComposerError`.
         path: See `ComposerError`.
@@ -111,10 +113,18 @@ class EngineError(ComposerError):
     exit_code = 125
 
     def __init__(
-        self, message: str, *, errno: int = 0, hint: str = "", where: Location | None = None, path: str = ""
+        self,
+        message: str,
+        *,
+        errno: int = 0,
+        about: str = "",
+        hint: str = "",
+        where: Location | None = None,
+        path: str = "",
     ) -> None:
         super().__init__(message, hint=hint, where=where, path=path)
         self.errno = errno
+        self.about = about
 
 
 class CannotInvokeError(EngineError):

@@ -6,11 +6,11 @@ No engine is called here: ids of networks and containers are handed in as `Surro
 from __future__ import annotations
 
 import time
-from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from composer import __version__
 from composer.controller import labels
+from composer.controller.connections import attachments, name_servers, published_ports
 from composer.controller.divergence import expected_hash, files_hash, network_hash, volume_hash
 from composer.controller.mounts import Mounts, build_mounts, inherited_volumes, written_files
 from composer.controller.process import (
@@ -21,50 +21,27 @@ from composer.controller.process import (
     restart_policy,
     security_options,
 )
+from composer.controller.surroundings import first_replica, other_container
 from composer.engine import (
-    Attachment,
     ContainerConfig,
     IpamPool,
     LogConfig,
     NetworkConfig,
-    PortMapping,
     VolumeConfig,
 )
-from composer.errors import ComposerError, NotFoundError, SpecError, UnsupportedError
+from composer.errors import ComposerError, SpecError, UnsupportedError
 from composer.frozen import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Mapping
 
+    from composer.controller.surroundings import Surroundings
     from composer.engine import ContainerState
     from composer.images.store import Image
-    from composer.spec.model import Project, Service, ServiceNetwork
+    from composer.spec.model import Project, Service
 
 KNOWN_LOG_DRIVERS = frozenset({"", "json-file", "local", "none"})
 """Others are kept as json-file, with a warning, so that `logs` always works."""
-
-
-@frozen
-class Surroundings:
-    """What the attributes of services refer to, as it is on this machine.
-
-    Attributes:
-        project: The project.
-        images: By service: the image its containers are made from.
-        mounted_images: By source of a `type: image` mount.
-        networks: By key of the file: network id.
-        replicas: By service: its containers by number; others share the namespaces of the first.
-        others: By name: all other containers of the machine (`container:NAME`, external_links).
-        anonymous: Names of all anonymous volumes.
-    """
-
-    project: Project
-    images: Mapping[str, Image] = field(default_factory=dict)
-    mounted_images: Mapping[str, Image] = field(default_factory=dict)
-    networks: Mapping[str, str] = field(default_factory=dict)
-    replicas: Mapping[str, tuple[ContainerState, ...]] = field(default_factory=dict)
-    others: Mapping[str, ContainerState] = field(default_factory=dict)
-    anonymous: Collection[str] = frozenset()
 
 
 @frozen
@@ -168,10 +145,10 @@ def _container_config(
         healthcheck=health_check(service, image.config),
         log=_log(service),
         network_mode="bridge" if networked else mode,
-        attachments=_attachments(surroundings, service, aliases=aliases) if networked else (),
+        attachments=attachments(surroundings, service, aliases=aliases) if networked else (),
         ports=ports if networked else (),
         extra_hosts=service.extra_hosts,
-        dns=service.dns,
+        dns=name_servers(service),
         dns_search=service.dns_search,
         dns_options=service.dns_opt,
         pid_mode=_namespace(surroundings, service, "pid"),
@@ -193,9 +170,9 @@ def _mounts(
         words = entry.removeprefix("container:").split(":")
         read_only = words[1:] == ["ro"]
         owner = (
-            _other(surroundings, words[0], service, "volumes_from")
+            other_container(surroundings, words[0], service, "volumes_from")
             if entry.startswith("container:")
-            else _first_replica(surroundings, words[0], service, "volumes_from")
+            else first_replica(surroundings, words[0], service, "volumes_from")
         )
         shared.append((owner, read_only))
     inherit = identity.replaces if identity.inherit_volumes else None
@@ -267,10 +244,10 @@ def _namespace(surroundings: Surroundings, service: Service, attribute: str) -> 
     """The engine's word: `service:x` and `container:name` become `container:<id>`."""
     value: str = getattr(service, attribute)
     if value.startswith("service:"):
-        owner = _first_replica(surroundings, value.removeprefix("service:"), service, attribute)
+        owner = first_replica(surroundings, value.removeprefix("service:"), service, attribute)
         return f"container:{owner.id}"
     if value.startswith("container:"):
-        owner = _other(surroundings, value.removeprefix("container:"), service, attribute)
+        owner = other_container(surroundings, value.removeprefix("container:"), service, attribute)
         return f"container:{owner.id}"
     return value
 
@@ -284,115 +261,6 @@ def _own_or_host(service: Service, attribute: str) -> str:
         hint=f"leave {attribute} out, or set it to host",
         path=f"services.{service.name}.{attribute}",
     )
-
-
-def _first_replica(
-    surroundings: Surroundings, owner: str, service: Service, attribute: str
-) -> ContainerState:
-    replicas = surroundings.replicas.get(owner)
-    if not replicas:
-        raise NotFoundError(
-            f'service "{service.name}" needs a container of service "{owner}", which has none',
-            path=f"services.{service.name}.{attribute}",
-        )
-    return replicas[0]
-
-
-def _other(surroundings: Surroundings, name: str, service: Service, attribute: str) -> ContainerState:
-    found = surroundings.others.get(name)
-    if found is None:
-        matches = [item for item in surroundings.others.values() if item.id.startswith(name)]
-        found = matches[0] if len(matches) == 1 else None
-    if found is None:
-        raise NotFoundError(f"no such container: {name}", path=f"services.{service.name}.{attribute}")
-    return found
-
-
-# Networks and ports
-
-
-def _attachments(surroundings: Surroundings, service: Service, *, aliases: bool) -> tuple[Attachment, ...]:
-    """Networks by priority, highest first, then by name: the first one becomes eth0."""
-    if service.network_mode == "bridge":
-        return (Attachment(network=surroundings.networks["bridge"]),)
-    ordered = sorted(service.networks.items(), key=lambda item: (-item[1].priority, item[0]))
-    links = _links(surroundings, service)
-    result = [
-        attachment(surroundings, service, key, network, aliases=aliases, links=links)
-        for key, network in ordered
-    ]
-    if result and service.mac_address and not result[0].mac_address:
-        result[0] = replace(result[0], mac_address=service.mac_address)
-    return tuple(result)
-
-
-def attachment(
-    surroundings: Surroundings,
-    service: Service,
-    key: str,
-    network: ServiceNetwork,
-    *,
-    aliases: bool = True,
-    links: Mapping[str, str] | None = None,
-) -> Attachment:
-    """How a container of *service* joins the network *key*."""
-    names = dict.fromkeys((service.name, *network.aliases)) if aliases else {}
-    return Attachment(
-        network=surroundings.networks[key],
-        aliases=tuple(names),
-        ipv4_address=network.ipv4_address,
-        ipv6_address=network.ipv6_address,
-        mac_address=network.mac_address,
-        priority=network.priority,
-        gw_priority=network.gw_priority,
-        interface_name=network.interface_name,
-        link_local_ips=network.link_local_ips,
-        driver_opts=network.driver_opts,
-        links=links or {},
-    )
-
-
-def _links(surroundings: Surroundings, service: Service) -> dict[str, str]:
-    """`alias -> container name` that only this service resolves."""
-    found: dict[str, str] = {}
-    for link in service.links:
-        target, _, alias = link.partition(":")
-        replicas = surroundings.replicas.get(target, ())
-        for replica in replicas:
-            name = labels.final_name(replica)
-            found[f"{target}-{labels.number_of(replica)}"] = name
-            found[name] = name
-        if replicas:
-            found[alias or target] = labels.final_name(replicas[0])
-    for link in service.external_links:
-        name, _, alias = link.partition(":")
-        found[alias or name] = _other(surroundings, name, service, "external_links").name
-    return found
-
-
-def published_ports(service: Service) -> tuple[PortMapping, ...]:
-    """The published ports; `8000-8010` on one container port means the first free one.
-
-    Raises:
-        SpecError: The host port is no number.
-    """
-    result = []
-    for position, port in enumerate(service.ports):
-        path = f"services.{service.name}.ports[{position}]"
-        first, _, last = port.published.partition("-")
-        if port.published and not (first.isdecimal() and (not last or last.isdecimal())):
-            raise SpecError(f"{port.published!r} is not a port", path=path)
-        result.append(
-            PortMapping(
-                container_port=port.target,
-                host_port=int(first or 0),
-                host_port_end=int(last or 0),
-                host_ip=port.host_ip,
-                protocol=port.protocol or "tcp",
-                path=path,
-            )
-        )
-    return tuple(result)
 
 
 def _log(service: Service) -> LogConfig:

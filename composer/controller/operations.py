@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from composer.controller import plan as ops
+from composer.controller.connections import attachment
 from composer.controller.containers import (
     Identity,
-    attachment,
     container_config,
     network_config,
     volume_config,

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from composer.controller import plan as ops
-from composer.controller.containers import KNOWN_LOG_DRIVERS, image_mounts_label, published_ports
+from composer.controller.connections import published_ports
+from composer.controller.containers import KNOWN_LOG_DRIVERS, image_mounts_label
 from composer.controller.divergence import ServiceFacts, files_hash
 from composer.controller.image_source import built_from, image_name
 from composer.controller.mounts import check_sources, written_files
 from composer.controller.reconcile import selected_services
 from composer.controller.world import new_id
 from composer.engine import ContainerConfig, Process
-from composer.errors import ConflictError, NotFoundError
+from composer.errors import ComposerError, ConflictError, NotFoundError
 from composer.events import Event
 
 if TYPE_CHECKING:
@@ -195,6 +196,6 @@ async def check_ports(engine: Engine, project: Project, plan: Plan, observed: Ob
         return
     try:
         await engine.check_ports(configs)
-    except ConflictError as error:
+    except ComposerError as error:
         error.where = error.where or project.locate(error.path)
         raise

@@ -6,8 +6,8 @@ import secrets
 from typing import TYPE_CHECKING
 
 from composer.controller import labels
-from composer.controller.containers import Surroundings
 from composer.controller.plan import CreateContainer, RemoveContainer
+from composer.controller.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -29,4 +29,6 @@ def failure(report: Mapping[str, Any], subject: str = "") -> ComposerError:
     message = f"{subject}: {report['message']}" if subject else report["message"]
     if report["kind"] == "conflict":
         return ConflictError(message, hint=report["hint"], path=report["path"])
-    return _KINDS[report["kind"]](message, errno=report["errno"], hint=report["hint"], path=report["path"])
+    return _KINDS[report["kind"]](
+        message, errno=report["errno"], about=report["about"], hint=report["hint"], path=report["path"]
+    )

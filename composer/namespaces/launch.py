@@ -59,7 +59,7 @@ class Security:
             elif key == "label":
                 continue  # SELinux: nothing to label where it is not enabled, as with Docker
             else:
-                raise EngineError(f"unknown security_opt {option!r}")
+                raise EngineError(f"unknown security_opt {option!r}", about="security_opt")
 
 
 def _check_apparmor(profile: str) -> None:
@@ -69,8 +69,9 @@ def _check_apparmor(profile: str) -> None:
         raise UnsupportedError(
             f"AppArmor profile {profile!r} cannot be applied: this kernel runs without AppArmor",
             hint="remove the apparmor option, or use apparmor=unconfined",
+            about="security_opt",
         )
-    raise UnsupportedError(f"AppArmor profiles such as {profile!r} are not supported yet")
+    raise UnsupportedError(f"AppArmor profiles such as {profile!r} are not supported", about="security_opt")
 
 
 def compile_launch(
@@ -96,7 +97,9 @@ def compile_launch(
     """
     if config.userns_mode not in ("", "host"):
         raise UnsupportedError(
-            f"userns_mode {config.userns_mode!r} is not supported yet", hint="remove userns_mode"
+            f"userns_mode {config.userns_mode!r} is not supported",
+            hint="remove userns_mode, or set it to host",
+            about="userns_mode",
         )
     options = Security(config.security_opt, privileged=config.privileged)
     directory = paths.container(config.id)
@@ -105,7 +108,7 @@ def compile_launch(
     own_network = not config.network_mode.startswith(("host", "container:"))
     hostname = "" if config.uts_mode == "host" else config.hostname or config.id[:12]
     if len(hostname) > 64:
-        raise EngineError(f"host name {hostname!r} is longer than 64 characters")
+        raise EngineError(f"host name {hostname!r} is longer than 64 characters", about="hostname")
     mounts, own_dev = compile_mounts(config, paths, volumes=volumes, pids=pids)
     return {
         "id": config.id,
@@ -190,9 +193,14 @@ def compile_process(process: Process, options: Security, *, privileged: bool) ->
         raise EngineError("no command specified", hint="give the service a command or an entrypoint")
     for line in process.env:
         if "\0" in line or line.startswith("="):
-            raise EngineError(f"environment variable {line.partition('=')[0]!r} is not valid")
+            name = line.partition("=")[0]
+            raise EngineError(f"environment variable {name!r} is not valid", about="process.env")
     if not process.cwd.startswith("/"):
-        raise EngineError(f"working directory {process.cwd!r} is not an absolute path")
+        raise EngineError(
+            f"working directory {process.cwd!r} is not an absolute path",
+            hint="begin it with /",
+            about="process.cwd",
+        )
     everything = privileged or process.privileged
     names = ["ALL"] if everything else list(process.capabilities)
     program = compile_program(options.seccomp, capabilities.NAMES if everything else names)
@@ -219,9 +227,15 @@ def _rlimits(process: Process) -> list[list[Any]]:
         found[number] = [number, soft, hard, ""]
     for limit in process.rlimits:
         if limit.name not in RLIMITS:
-            raise EngineError(f"unknown ulimit {limit.name!r}", hint=f"known are {', '.join(RLIMITS)}")
+            raise EngineError(
+                f"unknown ulimit {limit.name!r}",
+                hint=f"known are {', '.join(RLIMITS)}",
+                about="process.rlimits",
+            )
         if limit.hard >= 0 and (limit.soft > limit.hard or limit.soft < 0):
-            raise EngineError(f"ulimit {limit.name}: soft {limit.soft} is above hard {limit.hard}")
+            raise EngineError(
+                f"ulimit {limit.name}: soft {limit.soft} is above hard {limit.hard}", about="process.rlimits"
+            )
         number = RLIMITS.index(limit.name)
         found[number] = [number, limit.soft, limit.hard, limit.name]
     return list(found.values())
@@ -243,6 +257,7 @@ def _sysctls(config: ContainerConfig, *, own_network: bool) -> list[list[str]]:
             raise EngineError(
                 f"sysctl {name} is not allowed: it does not belong to a namespace of the container",
                 hint="net.* needs an own network; kernel.msg*, kernel.sem, kernel.shm*, fs.mqueue.* own ipc",
+                about="sysctls",
             )
         found[name if "/" in name else name.replace(".", "/")] = value
     return [[path, value] for path, value in found.items()]
@@ -267,7 +282,7 @@ def compile_devices(config: ContainerConfig) -> list[dict[str, Any]]:
 def _expand(device: Device) -> list[tuple[str, str]]:
     """One device, or every device below a directory."""
     if not os.path.exists(device.source):
-        raise EngineError(f"device {device.source} does not exist on this machine")
+        raise EngineError(f"device {device.source} does not exist on this machine", about="devices")
     if not os.path.isdir(device.source):
         return [(device.source, device.target)]
     pairs = []

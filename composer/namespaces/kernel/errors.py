@@ -38,10 +38,18 @@ class LaunchError(Exception):
         errno: The kernel's error number, or 0.
         hint: What to do about it, or empty.
         path: YAML path of the offending element, or empty.
+        about: The part of the configuration that is to blame; see `composer.errors.EngineError`.
     """
 
     def __init__(
-        self, message: str, *, kind: str = "engine", errno: int = 0, hint: str = "", path: str = ""
+        self,
+        message: str,
+        *,
+        kind: str = "engine",
+        errno: int = 0,
+        hint: str = "",
+        path: str = "",
+        about: str = "",
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -49,6 +57,7 @@ class LaunchError(Exception):
         self.errno = errno
         self.hint = hint
         self.path = path
+        self.about = about
 
     def as_json(self) -> dict[str, Any]:
         """What is sent to whoever asked for the start."""
@@ -58,6 +67,7 @@ class LaunchError(Exception):
             "errno": self.errno,
             "hint": self.hint,
             "path": self.path,
+            "about": self.about,
         }
 
 

@@ -152,7 +152,11 @@ def _mac(attachment: Attachment) -> str:
     if not value:
         return ""
     if not _MAC.fullmatch(value) or int(value[:2], 16) & 1:
-        raise EngineError(f"'{attachment.mac_address}' is not a MAC address of one interface")
+        raise EngineError(
+            f"'{attachment.mac_address}' is not a MAC address of one interface",
+            hint="write it like 02:42:ac:11:00:02",
+            about="attachments.mac_address",
+        )
     return value
 
 

@@ -303,7 +303,7 @@ def _write_sysctl(proc: int, path: str, value: str) -> None:
             os.close(fd)
     except OSError as error:
         raise LaunchError(
-            f"sysctl {name}={value} cannot be set: {error.strerror}", errno=error.errno or 0
+            f"sysctl {name}={value} cannot be set: {error.strerror}", errno=error.errno or 0, about="sysctls"
         ) from error
 
 

@@ -46,6 +46,7 @@ def set_limits(process: dict[str, Any]) -> None:
                     f"cannot set ulimit {wanted} to {soft}:{hard}: {error.strerror}",
                     errno=error.errno or 0,
                     hint="raising a hard limit needs CAP_SYS_RESOURCE on the host",
+                    about="process.rlimits",
                 ) from error
             _lower(number, soft, hard)
     adjustment = process["oom_score_adj"]
@@ -55,7 +56,9 @@ def set_limits(process: dict[str, Any]) -> None:
             os.write(fd, str(adjustment).encode())
         except OSError as error:
             raise LaunchError(
-                f"cannot set oom_score_adj to {adjustment}: {error.strerror}", errno=error.errno or 0
+                f"cannot set oom_score_adj to {adjustment}: {error.strerror}",
+                errno=error.errno or 0,
+                about="process.oom_score_adj",
             ) from error
         finally:
             os.close(fd)
@@ -142,6 +145,7 @@ def _enter(cwd: str, *, final: bool) -> bool:
             f"cannot enter working directory {cwd}: {error.strerror}",
             kind="cannot-invoke",
             errno=error.errno or 0,
+            about="process.cwd",
         ) from error
     try:
         inside = os.getcwd().startswith("/")

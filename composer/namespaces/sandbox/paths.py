@@ -38,7 +38,10 @@ def make_directory(root: int, path: str, mode: int = 0o755) -> int:
         return open_inside(root, clean, flags)
     except KernelError as error:
         if error.errno == errno.ENOTDIR:
-            raise LaunchError(f"{path} is not a directory in the container") from error
+            raise LaunchError(
+                f"{path} is not a directory in the container, but something is mounted there that needs one",
+                hint="mount a file on a file and a directory on a directory",
+            ) from error
         if error.errno != errno.ENOENT:
             raise
     parent = make_directory(root, os.path.dirname(clean), mode)

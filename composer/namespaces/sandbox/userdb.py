@@ -77,21 +77,23 @@ def resolve(user: str, extra_groups: list[str], passwd: bytes | None, group: byt
             break
     if entry is None and number is None:
         raise LaunchError(
-            f"unable to find user {name}: no matching entries in passwd file", kind="cannot-invoke"
+            f"unable to find user {name}: no matching entries in passwd file",
+            kind="cannot-invoke",
+            about="process.user",
         )
     uid = number if number is not None else _checked(_id(entry[2] if entry else ""), name)
     gid = _checked(_id(entry[3]), name) if entry else 0
     home = entry[5] if entry and len(entry) > 5 else ""
     supplementary: list[int] = []
     if group_name:
-        gid = _group(group_name, groups)
+        gid = _group(group_name, groups, "process.user")
     elif entry:
         supplementary = [
             _id(parts[2])
             for parts in groups
             if len(parts) > 3 and entry[0] in parts[3].split(",") and _id(parts[2]) >= 0
         ]
-    supplementary.extend(_group(extra, groups) for extra in extra_groups)
+    supplementary.extend(_group(extra, groups, "process.groups") for extra in extra_groups)
     # The primary group is among them: else a file whose group bits deny it would be open to "others"
     # after setgid(2) by a set-id program (CVE-2022-36109).
     return Identity(uid, gid, list(dict.fromkeys([gid, *supplementary])), home or "/")
@@ -103,11 +105,13 @@ def _checked(value: int, name: str) -> int:
     return value
 
 
-def _group(text: str, groups: list[list[str]]) -> int:
+def _group(text: str, groups: list[list[str]], about: str) -> int:
     number = _number(text)
     if number is not None:
         return number
     for parts in groups:
         if parts[0] == text and 0 <= _id(parts[2]) <= MAX_ID:
             return _id(parts[2])
-    raise LaunchError(f"unable to find group {text}: no matching entries in group file", kind="cannot-invoke")
+    raise LaunchError(
+        f"unable to find group {text}: no matching entries in group file", kind="cannot-invoke", about=about
+    )

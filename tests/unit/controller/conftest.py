@@ -9,7 +9,6 @@ import pytest
 from composer.controller import labels
 from composer.controller.containers import (
     Identity,
-    Surroundings,
     container_config,
     network_config,
     volume_config,
@@ -19,6 +18,7 @@ from composer.controller.mounts import written_files
 from composer.controller.observe import Observed
 from composer.controller.options import UpOptions
 from composer.controller.reconcile import reconcile
+from composer.controller.surroundings import Surroundings
 from composer.engine import ContainerState, Endpoint, NetworkState, VolumeState
 from composer.graph import Graph
 from composer.images.config import ImageConfig

@@ -172,20 +172,25 @@ class TestResources:
     def test_limits_of_deploy_win(self):
         made = config(
             {
-                "mem_limit": "100",
+                "mem_limit": "10000000",
                 "cpus": 1.0,
                 "pids_limit": 5,
-                "deploy": {"resources": {"limits": {"memory": "200", "cpus": "0.5", "pids": 9}}},
+                "deploy": {"resources": {"limits": {"memory": "20000000", "cpus": "0.5", "pids": 9}}},
             }
         ).resources
-        assert (made.memory, made.cpus, made.pids) == (200, 0.5, 9)
+        assert (made.memory, made.cpus, made.pids) == (20_000_000, 0.5, 9)
+
+    def test_too_little_memory(self):
+        with pytest.raises(SpecError, match="too small") as caught:
+            config({"mem_limit": "1024"})
+        assert caught.value.path == "services.a.mem_limit"
 
     def test_attributes(self):
         made = config(
-            {"mem_limit": "100", "memswap_limit": "-1", "cpus": 1.5, "cpuset": "0-1", "pids_limit": -1}
+            {"mem_limit": "10000000", "memswap_limit": "-1", "cpus": 1.5, "cpuset": "0-1", "pids_limit": -1}
         ).resources
         assert (made.memory, made.memory_swap, made.cpus, made.cpuset_cpus, made.pids) == (
-            100,
+            10_000_000,
             -1,
             1.5,
             "0-1",
@@ -440,3 +445,15 @@ class TestLabels:
         made = config({"logging": {"driver": "syslog", "options": {"max-size": "1m", "tag": "x"}}})
         assert (made.log.driver, made.log.options) == ("json-file", {"max-size": "1m"})
         assert config({"logging": {"driver": "none"}}).log.driver == "none"
+
+
+def test_a_name_server_is_an_address():
+    with pytest.raises(SpecError, match="not an IP address") as caught:
+        config({"dns": ["1.1.1.1", "dns.example"]})
+    assert caught.value.path == "services.a.dns[1]"
+
+
+def test_an_unknown_capability_is_pointed_at():
+    with pytest.raises(SpecError, match="NET_ADMN") as caught:
+        config({"cap_add": ["SYS_TIME", "NET_ADMN"]})
+    assert caught.value.path == "services.a.cap_add[1]"
