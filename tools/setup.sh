@@ -9,8 +9,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages=(python3 python3-venv ca-certificates git nftables libnftables1 iproute2 iputils-ping busybox-static
-    mmdebstrap debian-archive-keyring xz-utils curl docker-registry skopeo podman)
+packages=(python3 python3-venv ca-certificates git nftables libnftables1 iptables iproute2 iputils-ping busybox-static
+    mmdebstrap debian-archive-keyring xz-utils zstd curl openssl openssh-client docker-registry apache2-utils skopeo podman)
 case "${1:-}" in
     "") ;;
     bench) packages+=(docker.io podman buildah) ;;
@@ -82,7 +82,7 @@ make_environment() {
     [ "$(cat $stamp 2>/dev/null)" = "$key" ] && return
     say "installing the Python packages into .venv"
     [ -x .venv/bin/python ] || "$python" -m venv .venv
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' >&2
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --use-pep517 --editable '.[dev]' >&2
     echo "$key" >$stamp
 }
 

@@ -1,4 +1,4 @@
-"""`python -m tests.vm test [reboot | pytest arguments]`, `python -m tests.vm shell`, `python -m tests.vm image`."""
+"""`python -m tests.vm test [ci | reboot | pytest arguments]`, `python -m tests.vm shell`, `python -m tests.vm image`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ import xml.etree.ElementTree as ET
 from tests.vm import image, machine, payload
 
 RESULTS = image.CACHE / "results"
-SUITES = ("tests/integration", "tests/e2e")
+SUITES = ("tests/integration", "tests/e2e", "tests/vm/whole")
+# What differs from the host: the kernel, systemd, cgroup v2, the network stack. The rest is `make test-vm`'s.
+CI_SUITES = (
+    "tests/integration/system",
+    "tests/integration/namespaces",
+    "tests/integration/network",
+    "tests/vm/whole",
+)
 LIMIT = 45 * 60.0
 
 PREPARE = """#!/bin/bash
@@ -36,8 +43,13 @@ cd /payload/tree
 
 TEST = """
 results=/payload/results
-test() {
-    python3 -m pytest "$@" -p no:cacheprovider --timeout 600 --color=no 2>&1 | tee -a $results/output.txt
+test() { # NAME PYTEST-ARGUMENTS; what fails among its neighbours is run once more, alone, as tools/test.sh does
+    local name=$1 pytest="python3 -m pytest --timeout 600 -o faulthandler_timeout=300 --color=no"
+    shift
+    $pytest "$@" --junit-xml $results/junit-$name.xml 2>&1 | tee -a $results/output.txt
+    [ ${PIPESTATUS[0]} = 1 ] || return 0
+    $pytest --last-failed --last-failed-no-failures none "$@" --junit-xml $results/junit-$name-again.xml 2>&1 |
+        tee -a $results/output.txt
 }
 finish() {
     journalctl --no-pager -q -o short-monotonic >$results/journal.txt 2>&1
@@ -48,7 +60,7 @@ finish() {
 }
 mkdir -p $results
 if [ -e /payload/rebooted ]; then
-    COMPOSER_REBOOTED=1 test tests/vm/reboot -p no:randomly --junit-xml $results/junit-reboot.xml
+    COMPOSER_REBOOTED=1 test reboot tests/vm/reboot -v -p no:randomly
     finish
 fi
 {
@@ -56,7 +68,7 @@ fi
     echo "$(systemctl --version | head -n 1), controllers $(cat /sys/fs/cgroup/cgroup.controllers)"
 } | tee $results/machine
 if [ -n "@ARGUMENTS@" ]; then
-    test @ARGUMENTS@ --junit-xml $results/junit.xml
+    test suite @ARGUMENTS@
     dmesg >$results/dmesg.txt 2>&1
 fi
 if [ -n "@REBOOT@" ]; then
@@ -66,7 +78,7 @@ if [ -n "@REBOOT@" ]; then
         exit
     fi
     cat $results/before-reboot.txt
-    test tests/vm/reboot --junit-xml $results/junit-reboot.xml
+    test reboot tests/vm/reboot
 fi
 finish
 """
@@ -97,48 +109,68 @@ def main(argv: list[str]) -> int:
 
 
 def _test(arguments: list[str]) -> int:
-    """Everything and then the reboot; with arguments only what pytest is told (`reboot` alone: only the reboot)."""
+    """Everything and then the reboot; with arguments only what pytest is told.
+
+    `ci` is the part for which the machine matters, and the reboot; `reboot` alone is the reboot alone.
+    """
     started = time.monotonic()
     disk = image.cached_image()
-    words = arguments
-    reboot = not arguments or arguments == ["reboot"]
+    options = [word for word in arguments if word not in ("ci", "reboot")]
+    whole = not any(not word.startswith("-") for word in options)
+    reboot = whole
     if arguments == ["reboot"]:
         words = []
-    elif not any(not word.startswith("-") for word in arguments):
-        words = [*(suite for suite in SUITES if (image.REPOSITORY / suite).is_dir()), "-v", *arguments]
+    elif whole:
+        words = [*(CI_SUITES if "ci" in arguments else SUITES), "-v", *options]
+    else:
+        words = options
     script = PREPARE + TEST.replace("@ARGUMENTS@", shlex.join(words)).replace(
         "@REBOOT@", "1" if reboot else ""
     )
     shutil.rmtree(RESULTS, ignore_errors=True)
     limit = float(os.environ.get("COMPOSER_VM_TIMEOUT", LIMIT))
     try:
-        machine.run(disk, payload.build(script), RESULTS, interactive=False, timeout=limit)
+        with_shop = bool(words) and "ci" not in arguments
+        machine.run(
+            disk, payload.build(script, with_shop=with_shop), RESULTS, interactive=False, timeout=limit
+        )
     except RuntimeError as error:
         print(f"test-vm: {error}", file=sys.stderr)
         return 1
-    wanted = [name for name, asked in (("junit.xml", bool(words)), ("junit-reboot.xml", reboot)) if asked]
+    wanted = [name for name, asked in (("suite", bool(words)), ("reboot", reboot)) if asked]
     return _report(wanted, time.monotonic() - started)
 
 
 def _report(wanted: list[str], seconds: float) -> int:
-    """Print where it ran and what came out; 0 only if every suite ran and nothing failed."""
+    """Print where it ran and what came out; 0 only if every suite ran and nothing failed at last."""
     print((RESULTS / "machine").read_text(encoding="utf-8").strip())
-    passed = failed = skipped = 0
+    passed = failed = skipped = alone = 0
     complete = True
     for name in wanted:
-        path = RESULTS / name
-        suite = ET.parse(path).getroot().find("testsuite") if path.exists() else None
-        if suite is None or suite.get("tests") == "0":
-            print(f"test-vm: {name} holds no tests, see {RESULTS}", file=sys.stderr)
+        first, again = _counts(f"junit-{name}.xml"), _counts(f"junit-{name}-again.xml")
+        if not first["tests"]:
+            print(f"test-vm: the {name} ran no tests, see {RESULTS}", file=sys.stderr)
             complete = False
             continue
-        count = {key: int(suite.get(key, "0")) for key in ("tests", "failures", "errors", "skipped")}
-        failed += count["failures"] + count["errors"]
-        skipped += count["skipped"]
-        passed += count["tests"] - count["failures"] - count["errors"] - count["skipped"]
+        bad = first["failures"] + first["errors"]
+        passed += first["tests"] - bad - first["skipped"]
+        skipped += first["skipped"]
+        if again["tests"]:
+            still = again["failures"] + again["errors"]
+            alone += bad - still
+            bad = still
+        failed += bad
     print(f"JUnit files, journal and output: {RESULTS}")
-    print(f"virtual machine, {seconds:.0f} s: {passed} passed, {failed} failed, {skipped} skipped")
+    second = f" ({alone} more only alone)" if alone else ""
+    print(f"virtual machine, {seconds:.0f} s: {passed} passed{second}, {failed} failed, {skipped} skipped")
     return 0 if passed and not failed and complete else 1
+
+
+def _counts(name: str) -> dict[str, int]:
+    path = RESULTS / name
+    suite = ET.parse(path).getroot().find("testsuite") if path.exists() else None
+    keys = ("tests", "failures", "errors", "skipped")
+    return {key: int(suite.get(key, "0")) if suite is not None else 0 for key in keys}
 
 
 if __name__ == "__main__":

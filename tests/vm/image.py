@@ -27,7 +27,8 @@ PACKAGES = (
     # what composer needs
     "python3", "python3-venv", "nftables", "libnftables1", "iproute2", "uidmap", "passt",
     # what its tests need
-    "iputils-ping", "busybox-static", "curl", "docker-registry", "skopeo", "openssl", "git", "firewalld", "xz-utils",
+    "iputils-ping", "busybox-static", "curl", "docker-registry", "skopeo", "openssl", "git", "xz-utils",
+    "podman", "apache2-utils", "firewalld", "ufw",
 )  # fmt: skip
 
 

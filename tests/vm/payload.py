@@ -48,8 +48,13 @@ TREE = (
 ROOTFS = ("busybox", "debian")
 
 
-def build(script: str) -> Path:
-    """A tar archive with `run` (a shell script), the tree, site-packages and root file systems."""
+def build(script: str, *, with_shop: bool = True) -> Path:
+    """A tar archive with `run` (a shell script), the tree, site-packages, root file systems.
+
+    Args:
+        script: What the machine runs.
+        with_shop: The images of examples/shop too, 900 MB that take minutes to build the first time.
+    """
     CACHE.mkdir(exist_ok=True)
     site = _site_packages()
     target = CACHE / "payload.tar"
@@ -63,7 +68,8 @@ def build(script: str) -> Path:
                 [REPOSITORY / "tools/rootfs.sh", name], check=True, stdout=subprocess.PIPE, text=True
             )
             archive.add(made.stdout.strip(), f"tree/.cache/rootfs/{name}.tar")
-        archive.add(shop.archive(), "images/shop.tar")
+        if with_shop:
+            archive.add(shop.archive(), "images/shop.tar")
         run = CACHE / "run"
         run.write_text(script, encoding="utf-8")
         run.chmod(0o755)
