@@ -300,6 +300,7 @@ class Controller:
             project, services, present, pull=options.pull, build=options.build, now=time.time()
         )
         if not plan.operations:
+            preparation.check_platforms(project, services, present)
             return present
         world = World(
             self.engine, self.images, Watcher(self.engine, self.name), Observed(project.name), project
@@ -317,6 +318,7 @@ class Controller:
             image = image_name(project, project.services[name])
             if present.get(image) is None:
                 raise NotFoundError(f"no such image: {image}", path=f"services.{name}.image")
+        preparation.check_platforms(project, services, present)
         return present
 
 

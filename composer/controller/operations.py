@@ -146,6 +146,9 @@ class Operations:
             await self._world.images.pull(operation.name, platform=service.platform, report=self._report)
         except ComposerError as error:
             if not operation.optional:
+                if operation.name not in error.message:
+                    error.message = f"cannot pull {operation.name}: {error.message}"
+                error.hint = error.hint or "build it, or bring it with `composer image load`"
                 raise
             self._event(operation, "Skipped", "warning", f"it will be built, because {error.message}")
             return

@@ -13,8 +13,9 @@ from composer.controller.mounts import check_sources, written_files
 from composer.controller.reconcile import selected_services
 from composer.controller.world import new_id
 from composer.engine import ContainerConfig, Process
-from composer.errors import ComposerError, ConflictError, NotFoundError
+from composer.errors import ComposerError, ConflictError, ImageError, NotFoundError
 from composer.events import Event
+from composer.images.platforms import normalise, parse_platform, rank
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -85,18 +86,60 @@ def _mounted_name(project: Project, source: str) -> str:
 async def present_images(
     images: ImageSource, project: Project, services: Iterable[str]
 ) -> dict[str, Image | None]:
-    """By name: the images of *services* and of their image mounts, as far as they are on this machine."""
-    names: dict[str, None] = {}
+    """By name: the images of *services* and of their image mounts, as far as they are on this machine.
+
+    Raises:
+        ImageError: A name is not one of an image.
+    """
+    paths: dict[str, str] = {}
     for key in services:
         service = project.services[key]
-        names[image_name(project, service)] = None
+        paths.setdefault(image_name(project, service), f"services.{key}.image")
         for needed in built_from(service):
             if needed in project.services:
-                names[image_name(project, project.services[needed])] = None
-        for mount in service.volumes:
+                paths.setdefault(image_name(project, project.services[needed]), f"services.{needed}.image")
+        for position, mount in enumerate(service.volumes):
             if mount.type == "image":
-                names[_mounted_name(project, mount.source)] = None
-    return {name: await images.find(name) for name in names}
+                name = _mounted_name(project, mount.source)
+                paths.setdefault(name, f"services.{key}.volumes[{position}]")
+    found = {}
+    for name, path in paths.items():
+        try:
+            found[name] = await images.find(name)
+        except ImageError as error:
+            error.path = error.path or path
+            error.where = error.where or project.locate(path)
+            raise
+    return found
+
+
+def check_platforms(project: Project, services: Iterable[str], present: Mapping[str, Image | None]) -> None:
+    """Make sure that what is on this machine is for the platforms that *services* ask for.
+
+    Raises:
+        ImageError: An image is for another one.
+    """
+    for key in services:
+        service = project.services[key]
+        name = image_name(project, service)
+        image = present.get(name)
+        if not service.platform or image is None or not image.config.architecture:
+            continue
+        path = f"services.{key}.platform"
+        config = image.config
+        try:
+            wanted = parse_platform(service.platform)
+        except ImageError as error:
+            error.where, error.path = project.locate(path), path
+            raise
+        actual = normalise(config.os, config.architecture, config.variant)
+        if rank(actual, wanted) is None:
+            raise ImageError(
+                f"{name} is on this machine for {actual}, not for {wanted}",
+                hint="pull or build it for that platform, or remove platform:",
+                where=project.locate(path),
+                path=path,
+            )
 
 
 def by_service(project: Project, present: Mapping[str, Image | None]) -> dict[str, Image]:

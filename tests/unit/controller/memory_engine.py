@@ -262,6 +262,7 @@ class MemoryImages:
         self.pullable = {}
         self.built = []
         self.build_error = None
+        self.pull_error = None
         self.held = 0
 
     @asynccontextmanager
@@ -280,6 +281,8 @@ class MemoryImages:
     async def pull(self, name, *, platform, report):
         from composer.errors import RegistryError
 
+        if self.pull_error is not None:
+            raise self.pull_error
         if name not in self.pullable:
             raise RegistryError(f"{name} is nowhere")
         self.present[name] = self.pullable[name]

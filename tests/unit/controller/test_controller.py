@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import anyio
 import pytest
 
@@ -14,10 +16,12 @@ from composer.errors import (
     ConflictError,
     DependencyFailedError,
     EngineError,
+    ImageError,
     NotFoundError,
     OperationTimeoutError,
     RegistryError,
 )
+from composer.images.config import ImageConfig
 from composer.state.paths import Paths
 from tests.unit.controller.conftest import IMAGE, make_project, needs, volume
 from tests.unit.controller.memory_engine import MemoryEngine, MemoryImages
@@ -516,3 +520,27 @@ class TestRun:
     def test_an_unknown_service(self, world):
         with pytest.raises(NotFoundError, match="no such service: job"):
             self.run(world, make_project({"web": {}}))
+
+
+class TestRefusedImages:
+    def test_an_image_for_another_platform_is_refused(self, world):
+        world.images.present["img"] = replace(IMAGE, config=ImageConfig(os="linux", architecture="arm64"))
+        project = make_project({"a": {"platform": "linux/amd64"}})
+        with pytest.raises(ImageError, match="for linux/arm64, not for linux/amd64") as caught:
+            world.up(project)
+        assert caught.value.path == "services.a.platform"
+        assert world.names() == []
+
+    def test_an_image_for_the_platform_is_taken(self, world):
+        world.images.present["img"] = replace(
+            IMAGE, config=ImageConfig(cmd=("run",), os="linux", architecture="arm", variant="v6")
+        )
+        world.up(make_project({"a": {"platform": "linux/arm/v7"}}))
+        assert world.names() == ["p-a-1"]
+
+    def test_what_cannot_be_pulled_is_named_at_its_line(self, world):
+        world.images.pull_error = RegistryError("cannot connect")
+        with pytest.raises(RegistryError, match="cannot pull elsewhere:1: cannot connect") as caught:
+            world.up(make_project({"a": {"image": "elsewhere:1"}}))
+        assert caught.value.path.startswith("services.a")
+        assert "image load" in caught.value.hint
