@@ -179,7 +179,8 @@ def load(
 
             from composer.images.lockfile import apply_lock, read_lock
 
-            apply_lock(loaded.document, read_lock(Path(lock)))
+            every = {**loaded.document.get("services", {}), **loaded.disabled}
+            apply_lock(every, read_lock(Path(lock)))
     return loaded
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from composer.errors import Location, SpecError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 NAME = "compose.lock"
 
@@ -61,14 +61,34 @@ def write_lock(path: Path, images: Mapping[str, str]) -> None:
     write_atomic(path, (json.dumps(document, indent=2) + "\n").encode())
 
 
-def apply_lock(document: dict[str, Any], images: Mapping[str, str]) -> None:
-    """Put the digests of *images* into a canonical document; names with a digest stay as they are."""
+def apply_lock(services: Mapping[str, Any], images: Mapping[str, str]) -> None:
+    """Put the digests of *images* into canonical services; names with a digest stay as they are."""
     from composer.images.reference import parse
 
-    for service in document.get("services", {}).values():
-        name = service.get("image")
-        if not isinstance(name, str) or "@" in name or service.get("build"):
-            continue
-        digest = images.get(parse(name).familiar)
-        if digest:
-            service["image"] = f"{name}@{digest}"
+    for service in services.values():
+        for holder, key in _places(service, services):
+            if digest := images.get(parse(holder[key]).familiar):
+                holder[key] = f"{holder[key]}@{digest}"
+
+
+def names_to_lock(services: Mapping[str, Any]) -> dict[str, str]:
+    """Familiar names of images that are pulled for canonical *services*, and the path of one that says so."""
+    from composer.images.reference import parse
+
+    found: dict[str, str] = {}
+    for name, service in services.items():
+        for holder, key in _places(service, services):
+            path = f"services.{name}.image" if key == "image" else f"services.{name}.volumes"
+            found.setdefault(parse(holder[key]).familiar, path)
+    return found
+
+
+def _places(service: dict[str, Any], services: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
+    """Where a service names an image that is pulled and has no digest yet."""
+    if isinstance(service.get("image"), str) and not service.get("build") and "@" not in service["image"]:
+        yield service, "image"
+    for mount in service.get("volumes") or ():
+        if isinstance(mount, dict) and mount.get("type") == "image":
+            source = mount.get("source")
+            if isinstance(source, str) and source and source not in services and "@" not in source:
+                yield mount, "source"

@@ -369,7 +369,9 @@ class Registry:
             source = auth.source if auth else ""
             if source:
                 return RegistryError(
-                    f"{self.domain} refused {what} to the credentials from {source}{said}",
+                    f"{self.domain} refused the credentials from {source}"
+                    + (f" for {what}" if what != self.domain else "")
+                    + said,
                     hint=f"log in again: composer login {self.domain}",
                 )
             return RegistryError(

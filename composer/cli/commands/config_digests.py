@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from composer.cli.commands.lock import _digest
+from composer.cli.commands.lock import digest_now
 
 if TYPE_CHECKING:
     from composer.cli.context import Context
@@ -19,9 +19,9 @@ def pin(document: dict[str, Any], context: Context, *, lock: bool) -> dict[str, 
         lock: Keep only the services' images: an override file that pins them.
 
     Raises:
-        RegistryError: A registry cannot be asked, and the image is not here either.
+        RegistryError: A registry cannot be asked, and the image was not pulled from it either.
+        NotFoundError: A registry has no such image.
     """
-    from composer.images.reference import parse
     from composer.registry.settings import Settings
 
     settings = Settings.load(context.environ)
@@ -31,7 +31,7 @@ def pin(document: dict[str, Any], context: Context, *, lock: bool) -> dict[str, 
         image = service.get("image")
         if image and "@" not in image:
             if image not in known:
-                known[image] = _digest(parse(image), settings, context)
+                known[image] = digest_now(image, settings, context, path=f"services.{name}.image")
             image = f"{image}@{known[image]}"
         if not lock:
             services[name] = {**service, "image": image} if image else service

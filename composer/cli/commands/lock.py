@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from composer.errors import RegistryError, SpecError
+from composer.errors import NotFoundError, RegistryError, SpecError
 
 if TYPE_CHECKING:
     import argparse
 
     from composer.cli.context import Context
+    from composer.registry.settings import Settings
 
 HELP = "Write down the digests of the project's images"
 
@@ -22,8 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Ask the registries, and write `compose.lock` beside the first Compose file."""
-    from composer.images.lockfile import lock_path, read_lock, write_lock
-    from composer.images.reference import parse
+    from composer.images.lockfile import lock_path, names_to_lock, read_lock, write_lock
     from composer.registry.settings import Settings
 
     loaded = context.load(locked=False)
@@ -32,14 +32,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
         raise SpecError("a project from standard input has no place for a lock file")
     path = lock_path(files[0])
     settings = Settings.load(context.environ)
-    digests: dict[str, str] = {}
-    for service in loaded.document.get("services", {}).values():
-        name = service.get("image")
-        if not name or service.get("build") or "@" in name:
-            continue
-        parsed = parse(name)
-        if parsed.familiar not in digests:
-            digests[parsed.familiar] = _digest(parsed, settings, context)
+    every = {**loaded.document.get("services", {}), **loaded.disabled}
+    names = names_to_lock(every)
+    digests = {name: digest_now(name, settings, context, path=place) for name, place in names.items()}
     changed = digests != read_lock(path)
     if args.check:
         context.print("up to date" if not changed else f"{path} is out of date")
@@ -51,26 +46,40 @@ def run(args: argparse.Namespace, context: Context) -> int:
     return 0
 
 
-def _digest(parsed: object, settings: object, context: Context) -> str:
+def digest_now(name: str, settings: Settings, context: Context, *, path: str) -> str:
+    """The digest that the registry has for *name* today; without the registry, the one it was pulled by.
+
+    Args:
+        name: The image.
+        settings: Of registries.
+        context: Is warned when the registry could not be asked.
+        path: What names the image, for errors.
+
+    Raises:
+        RegistryError: The registry cannot be asked, and the image was not pulled from it either.
+        NotFoundError: It has no such image.
+    """
     from composer.images.manifests import ACCEPT
-    from composer.images.reference import Reference
+    from composer.images.reference import parse
     from composer.images.store import Store, digest_of
     from composer.registry.client import Registry
-    from composer.registry.settings import Settings
 
-    assert isinstance(parsed, Reference)  # noqa: S101 - narrows what the lazy imports cannot say
-    assert isinstance(settings, Settings)  # noqa: S101 - same
+    parsed = parse(name)
     registry = Registry(parsed.domain, settings=settings)
     try:
         tag = parsed.tag or "latest"
         found = registry.manifest_digest(parsed.path, tag, ACCEPT)
         return found or digest_of(registry.manifest(parsed.path, tag, ACCEPT).data)
-    except RegistryError:
-        # Without the registry the digest it was pulled by is as good.
+    except RegistryError as error:
         image = Store(context.paths).resolve(parsed.canonical)
         for known in image.repo_digests if image else ():
             if known.startswith(f"{parsed.familiar_repository}@"):
+                context.warn(f"{name}: taking the digest it was pulled by, because {error.message}")
                 return known.rpartition("@")[2]
+        error.path = error.path or path
+        raise
+    except NotFoundError as error:
+        error.path = error.path or path
         raise
     finally:
         registry.close()

@@ -101,6 +101,60 @@ def test_lock_pins_what_up_takes(composer, registry, project):
     )
 
 
+def test_config_pins_tags_by_asking_the_registry(composer, registry, project, store, make_image, quick):
+    path = project / "compose.yaml"
+    path.write_text(path.read_text().replace("never:1", "app:1"))
+    done = composer("config", "--resolve-image-digests", code=1)
+    assert f"services.made.image: {registry} has no made:1" in done.stderr
+    path.write_text(path.read_text().replace("  made:", "  web2: {image: web, build: .}\n  made:", 1))
+    digest = store.get(f"{registry}/app:1").repo_digests[0].rpartition("@")[2]
+    shown = json.loads(composer("config", "--resolve-image-digests", "--format", "json", "web", "db").stdout)
+    pinned = f"{registry}/app:1@{digest}"
+    assert {key: item["image"] for key, item in shown["services"].items()} == {"web": pinned, "db": pinned}
+    lock = composer("config", "--lock-image-digests", "web").stdout
+    assert lock == f"services:\n  web:\n    image: {pinned}\n"
+
+
+def test_lock_covers_profiles_and_mounted_images(composer, registry, project, store, make_image, quick):
+    make_image(f"{registry}/data:1")
+    push(store, f"{registry}/data:1", settings=quick)
+    (project / "compose.yaml").write_text(
+        f"""
+name: shop
+services:
+  web:
+    image: "{registry}/app:1"
+    volumes: [{{type: image, source: "{registry}/data:1", target: /data}}]
+  tool: {{image: "{registry}/data:1", profiles: [tools]}}
+"""
+    )
+    composer("lock")
+    pinned = json.loads((project / "compose.lock").read_text())["images"]
+    assert set(pinned) == {f"{registry}/app:1", f"{registry}/data:1"}
+    services = json.loads(composer("--profile", "tools", "config", "--format", "json").stdout)["services"]
+    assert services["tool"]["image"] == f"{registry}/data:1@{pinned[f'{registry}/data:1']}"
+    assert services["web"]["volumes"][0]["source"] == services["tool"]["image"]
+
+
+def test_lock_without_the_registry_says_what_it_takes(
+    composer, registry, private_registry, project, make_store
+):
+    composer("pull", "-q", "web")
+    here = make_store("home")
+    digest = here.get(f"{registry}/app:1").repo_digests[0].rpartition("@")[2]
+    name = f"{private_registry}/app:1"
+    here.tag(f"{registry}/app:1", name)
+    here.add_digest(here.get(name).id, f"{private_registry}/app", digest)
+    (project / "compose.yaml").write_text(f"name: shop\nservices: {{web: {{image: '{name}'}}}}\n")
+    done = composer("lock")
+    assert done.stdout == f"{name}@{digest}\n"
+    assert (
+        f"{name}: taking the digest it was pulled by, because {private_registry} wants a login" in done.stderr
+    )
+    (project / "compose.yaml").write_text(f"name: shop\nservices: {{web: {{image: '{name}0'}}}}\n")
+    assert "services.web.image" in composer("lock", code=1).stderr
+
+
 @pytest.mark.anyio
 async def test_an_event_loop_can_pull_and_cancel(bad_proxy, registry, store, make_store, make_image, quick):
     make_image(f"{registry}/app:1")
