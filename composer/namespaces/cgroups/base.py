@@ -65,6 +65,18 @@ class Cgroup:
         """How often the kernel's OOM killer ended a process in it."""
         raise NotImplementedError
 
+    def oom_alarm(self) -> tuple[int, int]:
+        """A descriptor and the poll(2) events that say: look at `oom_kills`; (-1, 0) where there is none.
+
+        The alarm may come a moment before the count rises. Each one is acknowledged with `heard`.
+        """
+        raise NotImplementedError
+
+    @staticmethod
+    def heard(fd: int) -> None:
+        """Acknowledge an alarm."""
+        raise NotImplementedError
+
     def stats(self) -> dict[str, Any]:
         """Counters; keys are fields of `engine.Stats`."""
         raise NotImplementedError

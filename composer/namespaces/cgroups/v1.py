@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import time
+from contextlib import suppress
 
 from composer.namespaces.cgroups import devices as device_rules
 from composer.namespaces.cgroups import limits
@@ -119,6 +121,27 @@ class LegacyCgroup(Cgroup):
     def oom_kills(self) -> int:
         directory = self._by_controller.get("memory", "")
         return read_pairs(f"{directory}/memory.oom_control").get("oom_kill", 0)
+
+    def oom_alarm(self) -> tuple[int, int]:
+        directory = self._by_controller.get("memory", "")
+        try:
+            control = os.open(f"{directory}/memory.oom_control", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return -1, 0
+        alarm = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        try:
+            write_file(f"{directory}/cgroup.event_control", f"{alarm} {control}")
+        except KernelError:  # kernels with PREEMPT_RT have no such alarms
+            os.close(alarm)
+            return -1, 0
+        finally:
+            os.close(control)
+        return alarm, select.POLLIN
+
+    @staticmethod
+    def heard(fd: int) -> None:
+        with suppress(BlockingIOError):
+            os.eventfd_read(fd)
 
     def stats(self) -> dict[str, Any]:
         at = self._by_controller.get

@@ -111,6 +111,18 @@ class UnifiedCgroup(Cgroup):
     def oom_kills(self) -> int:
         return read_pairs(f"{self._directory}/memory.events").get("oom_kill", 0)
 
+    def oom_alarm(self) -> tuple[int, int]:
+        try:
+            fd = os.open(f"{self._directory}/memory.events", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return -1, 0
+        self.heard(fd)  # a fresh descriptor is always ready
+        return fd, select.POLLPRI
+
+    @staticmethod
+    def heard(fd: int) -> None:
+        os.pread(fd, 4096, 0)
+
     def stats(self) -> dict[str, Any]:
         directory = self._directory
         cpu = read_pairs(f"{directory}/cpu.stat")

@@ -32,6 +32,7 @@ FIRST_DELAY = 0.1
 LONGEST_DELAY = 60.0
 LONG_RUN = 10.0
 DRAIN = 1.0
+_OOM_LATER = 0.1  # the alarm of cgroup v1 comes before the kill
 
 
 class Container:
@@ -58,7 +59,8 @@ class Container:
         self._prober = Prober(loop, self, check) if check else None
         self._delay = FIRST_DELAY
         self._started = 0.0
-        self._oom_before = 0
+        self._oom_seen = 0
+        self._oom_look: Timer | None = None
         self._restart_timer: Timer | None = None
         self._kill_timer: Timer | None = None
         self._stop_waiters: list[Callable[[], None]] = []
@@ -86,13 +88,17 @@ class Container:
         process = self.launch["process"]
         stdio = [] if process["terminal"] else self.streams.make_pipes(stdin=process["stdin_open"])
         try:
-            started, self.held = starter.start(self.launch, self.held, stdio)
+            started, held = starter.start(self.launch, self.held, stdio)
         except BaseException:
             self.streams.close()
             raise
+        if held is not self.held:
+            self.held = held
+            if held.alarm_events:
+                self.loop.watch(held.alarm, lambda _: self._alarmed(held.alarm), held.alarm_events)
         init = started.init
         self.warnings = started.warnings
-        self._oom_before = started.oom_kills
+        self._oom_seen = started.oom_kills
         self.init = init
         if process["terminal"]:
             self.streams.take_master(init.master)
@@ -257,17 +263,36 @@ class Container:
         if self.launch["pid_namespace"]:
             self.cgroup.kill()  # nobody else ends what it left behind in a shared pid namespace
         self.streams.drain(DRAIN)
-        try:
-            oom = self.cgroup.oom_kills() > self._oom_before
-        except OSError:
-            oom = False
-        self.state.values.update(
-            pid=0, exit_code=code, finished_at=time.time(), oom_killed=oom, health_log=""
-        )
+        self._look_for_oom()
+        self.state.values.update(pid=0, exit_code=code, finished_at=time.time(), health_log="")
         self.state.values["shim"]["init"] = [0, 0]
-        if oom:
-            self._tell("oom")
         self._after_end(code)
+
+    def _alarmed(self, alarm: int) -> None:
+        """The kernel ran out of this container's memory, and is killing or about to."""
+        try:
+            self.cgroup.heard(alarm)
+        except OSError:
+            self.loop.forget(alarm)  # the group is gone
+            return
+        self._look_for_oom()
+        if self._oom_look is None:
+            self._oom_look = self.loop.call_later(_OOM_LATER, self._look_again)
+
+    def _look_again(self) -> None:
+        self._oom_look = None
+        self._look_for_oom()
+
+    def _look_for_oom(self) -> None:
+        """Tell of processes that the OOM killer ended since the last look."""
+        try:
+            kills = self.cgroup.oom_kills()
+        except OSError:
+            return
+        if kills > self._oom_seen:
+            self._oom_seen = kills
+            self.state.update(oom_killed=True)
+            self._tell("oom")
 
     def _after_end(self, code: int) -> None:
         if time.monotonic() - self._started >= LONG_RUN:

@@ -34,15 +34,19 @@ class Held:
         dns: UDP and TCP socket on which the container asks for names; may be empty.
         procs: What a process writes "0" to in order to join the cgroup (v1).
         born: The cgroup's directory for CLONE_INTO_CGROUP, or -1.
+        alarm: Tells of OOM kills, see `Cgroup.oom_alarm`; or -1.
+        alarm_events: What to poll it for.
     """
 
-    __slots__ = ("born", "dns", "namespace", "procs")
+    __slots__ = ("alarm", "alarm_events", "born", "dns", "namespace", "procs")
 
     def __init__(self) -> None:
         self.namespace = -1
         self.dns: list[int] = []
         self.procs: list[int] = []
         self.born = -1
+        self.alarm = -1
+        self.alarm_events = 0
 
 
 class Started:
@@ -89,13 +93,7 @@ def start(launch: dict[str, Any], held: Held | None, stdio: list[int]) -> tuple[
     if failure := message.get("error"):
         if message["pid"]:
             os.waitid(os.P_PID, message["pid"], os.WEXITED)
-        raise LaunchError(
-            failure["message"],
-            kind=failure["kind"],
-            errno=failure["errno"],
-            hint=failure["hint"],
-            path=failure["path"],
-        )
+        raise LaunchError.from_json(failure)
     init = runner.Running(message["pid"], os.pidfd_open(message["pid"]), None)
     if message["master"]:
         init.master = fds.pop()
@@ -104,6 +102,8 @@ def start(launch: dict[str, Any], held: Held | None, stdio: list[int]) -> tuple[
         held.namespace = fds.pop(0)
         held.dns = [fds.pop(0) for _ in range(message["dns"])]
         held.born = fds.pop(0) if message["born"] else -1
+        held.alarm_events = message["alarm"]
+        held.alarm = fds.pop(0) if held.alarm_events else -1
         held.procs = fds
     return Started(init, message["warnings"], message["oom_kills"]), held
 
@@ -112,7 +112,7 @@ def _help(launch: dict[str, Any], held: Held | None, stdio: list[int], channel: 
     """The helper: never returns."""
     running: runner.Running | None = None
     try:
-        message: dict[str, Any] = {"warnings": [], "dns": 0, "born": False}
+        message: dict[str, Any] = {"warnings": [], "dns": 0, "born": False, "alarm": 0}
         fds: list[int] = []
         cgroup = open_cgroup(launch["cgroup"]["path"])
         if held is None:
@@ -124,6 +124,8 @@ def _help(launch: dict[str, Any], held: Held | None, stdio: list[int], channel: 
             born = cgroup.directory_fd()
             fds = [os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC), *dns]
             fds += [born] if born >= 0 else []
+            alarm, message["alarm"] = cgroup.oom_alarm()
+            fds += [alarm] if message["alarm"] else []
             fds += cgroup.procs_fds()
             message["dns"] = len(dns)
             message["born"] = born >= 0

@@ -294,6 +294,62 @@ def test_logs_are_rotated_and_bounded(laboratory):
     assert all(size < 1_000_000 for size in sizes.values())
 
 
+@pytest.mark.parametrize("restart", [RestartPolicy(), RestartPolicy("on-failure", 2)])
+def test_an_oom_kill_is_told_when_it_happens(laboratory, restart):
+    """A worker that is killed ends nothing: the container runs on, and its state says what happened."""
+    hungry = "head -c 100m /dev/zero | tail -c 100m >/dev/null"
+
+    async def body():
+        config = laboratory.config(
+            "sh", "-c", f"({hungry}) & sleep 1000", restart=restart,
+            resources=Resources(memory=16 << 20, memory_swap=16 << 20),
+        )  # fmt: skip
+        async with (
+            open_engine(laboratory.paths) as engine,
+            engine.events(laboratory.project) as events,
+        ):
+            await engine.create(config)
+            await engine.start(config.id)
+            with anyio.fail_after(20):
+                async for event in events:
+                    if event.action == "oom":
+                        break
+            seen = engine.store.state(config.id)
+            await engine.remove(config.id, force=True)
+            return event.state, seen
+
+    told, seen = run(body)
+    assert (told.status, told.oom_killed) == ("running", True)
+    assert (seen.status, seen.oom_killed) == ("running", True)
+
+
+def test_each_run_that_the_oom_killer_ends_is_told(laboratory):
+    async def body():
+        config = laboratory.config(
+            "sh", "-c", "exec tail -c 100m /dev/zero",
+            restart=RestartPolicy("on-failure", 2),
+            resources=Resources(memory=16 << 20, memory_swap=16 << 20),
+        )  # fmt: skip
+        actions = []
+        async with (
+            open_engine(laboratory.paths) as engine,
+            engine.events(laboratory.project) as events,
+        ):
+            await engine.create(config)
+            await engine.start(config.id)
+            with anyio.fail_after(30):
+                async for event in events:
+                    actions.append(event.action)
+                    if event.action == "die":
+                        assert event.state.oom_killed
+                        if event.state.status == "exited":
+                            break
+            await engine.remove(config.id)
+        return [action for action in actions if action in ("oom", "die")]
+
+    assert run(body) == ["oom", "die"] * 3
+
+
 def test_init_reaps_and_passes_signals_and_exit_codes_on(laboratory):
     async def body():
         async with open_engine(laboratory.paths) as engine:
