@@ -87,7 +87,9 @@ def _read(path: str, name: str) -> str:
     try:
         return _read_text(path)
     except FileNotFoundError:
-        raise BuildError(f"there is no Dockerfile {name!r}", hint="name it with -f") from None
+        raise BuildError(
+            f"there is no Dockerfile {name!r}", hint="name it with -f or build.dockerfile"
+        ) from None
     except IsADirectoryError:
         raise BuildError(f"Dockerfile {name!r} is a directory") from None
     except OSError as error:

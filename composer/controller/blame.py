@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from composer.spec.model import Project
 
 _ATTRIBUTES: Final = {
-    "attachments.mac_address": "mac_address",
     "process.args": "command",
     "process.cwd": "working_dir",
     "process.env": "environment",

@@ -50,6 +50,7 @@ def attachment(
     names = dict.fromkeys((service.name, *network.aliases)) if aliases else {}
     return Attachment(
         network=surroundings.networks[key],
+        path=f"services.{service.name}.networks.{key}",
         aliases=tuple(names),
         ipv4_address=network.ipv4_address,
         ipv6_address=network.ipv6_address,

@@ -122,7 +122,9 @@ class Executor:
         if isinstance(operation, ops.WaitFor):
             return error  # the container in question has been reported
         kind: Kind = operation.kind  # type: ignore[assignment]
-        text = str(getattr(error, "message", error)).removeprefix(f"{kind} {operation.name}: ")
+        text = str(getattr(error, "message", error))
+        for said in (f"{kind} {operation.name}: ", f"cannot pull {operation.name}: "):
+            text = text.removeprefix(said)  # the event names it already
         self._report(Event(kind, operation.name, "Error", "error", service=operation.service, text=text))
         return error
 

@@ -215,6 +215,7 @@ class Attachment:
         link_local_ips: Further link-local addresses.
         driver_opts: Options for the endpoint.
         links: `name -> container name` that only this container resolves (`links:`).
+        path: As in `Mount`.
     """
 
     network: str
@@ -228,6 +229,7 @@ class Attachment:
     link_local_ips: tuple[str, ...] = ()
     driver_opts: Mapping[str, str] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
+    path: str = ""
 
 
 @frozen

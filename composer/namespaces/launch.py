@@ -35,6 +35,10 @@ _IPC_SYSCTLS = (
 ).split()
 
 
+_MOST_PROCESSORS = 1 << 16
+"""More than any kernel is built for; keeps a list like `0-999999999` short."""
+
+
 class Security:
     """`security_opt` taken apart."""
 
@@ -105,6 +109,11 @@ def compile_launch(
     directory = paths.container(config.id)
     run = paths.container_run(config.id)
     clone, joins, pid_namespace = _namespaces(config, pids)
+    try:
+        stop_signal = signal_number(config.stop_signal)
+    except EngineError as error:
+        error.about = "stop_signal"
+        raise
     own_network = not config.network_mode.startswith(("host", "container:"))
     hostname = "" if config.uts_mode == "host" else config.hostname or config.id[:12]
     if len(hostname) > 64:
@@ -141,7 +150,7 @@ def compile_launch(
             "path": cgroup_path(config, paths, cgroup_root),
             "resources": _resources(config),
         },
-        "stop_signal": signal_number(config.stop_signal),
+        "stop_signal": stop_signal,
         "stop_timeout": config.stop_timeout,
         "restart": {"name": config.restart.name, "max_retries": config.restart.max_retries},
         "healthcheck": to_json(config.healthcheck) if config.healthcheck else None,
@@ -329,7 +338,12 @@ def _device(source: str, target: str) -> dict[str, Any]:
 
 
 def _resources(config: ContainerConfig) -> dict[str, Any]:
-    """`Resources` as JSON, with `devices`: rules for the nodes that the container was given."""
+    """`Resources` as JSON, with `devices`: rules for the nodes that the container was given.
+
+    Raises:
+        EngineError: `cpuset_cpus` names processors that this machine does not have.
+    """
+    _check_processors(config.resources.cpuset_cpus)
     found: dict[str, Any] = to_json(config.resources)
     if config.privileged:
         found["devices"] = ["a *:* rwm"]
@@ -340,4 +354,32 @@ def _resources(config: ContainerConfig) -> dict[str, Any]:
             node = _device(source, target)
             rules.append(f"{node['type']} {node['major']}:{node['minor']} {device.permissions}")
     found["devices"] = rules
+    return found
+
+
+def _check_processors(wanted: str) -> None:
+    """Compare a list such as `0-2,5` with what is on line; the kernel would only say ERANGE or EINVAL."""
+    if not wanted:
+        return
+    with open("/sys/devices/system/cpu/online", encoding="ascii") as file:
+        online = file.read().strip()
+    try:
+        unknown = _processors(wanted) - _processors(online)
+    except ValueError:
+        raise EngineError(
+            f"{wanted!r} is not a list of processors", hint="write it like 0-2,5", about="cpuset"
+        ) from None
+    if unknown:
+        raise EngineError(
+            f"processor {min(unknown)} of {wanted!r} is not on this machine",
+            hint=f"it has {online}",
+            about="cpuset",
+        )
+
+
+def _processors(text: str) -> set[int]:
+    found: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.strip().partition("-")
+        found.update(range(int(first), min(int(last or first), _MOST_PROCESSORS) + 1))
     return found

@@ -70,6 +70,11 @@ class LaunchError(Exception):
             "about": self.about,
         }
 
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> LaunchError:
+        """What `as_json` was made of."""
+        return cls(**values)
+
 
 def describe(error: BaseException) -> dict[str, Any]:
     """Any exception as the JSON form of a `LaunchError`."""

@@ -7,7 +7,7 @@ import ipaddress
 import re
 from typing import TYPE_CHECKING
 
-from composer.errors import ConflictError, EngineError, NotFoundError, UnsupportedError
+from composer.errors import ComposerError, ConflictError, EngineError, NotFoundError, UnsupportedError
 from composer.namespaces.network import ipam, records
 from composer.namespaces.network import options as network_options
 from composer.namespaces.network.setups import EndpointSetup
@@ -71,11 +71,15 @@ def lease(
         if attachment.network in held:
             continue
         state = states[attachment.network]
-        addresses = _addresses(db, state, attachment, starting=starting)
-        if addresses is None:
-            continue
-        name = _interface(state, attachment, used)
-        mac = _mac(attachment) or ipam.mac_for(addresses[0] or addresses[1])
+        try:
+            addresses = _addresses(db, state, attachment, starting=starting)
+            if addresses is None:
+                continue
+            name = _interface(state, attachment, used)
+            mac = _mac(attachment) or ipam.mac_for(addresses[0] or addresses[1])
+        except ComposerError as error:
+            error.path = error.path or attachment.path
+            raise
         records.add_lease(
             db, records.Lease(config.id, attachment.network, config.name, name, *addresses, mac)
         )
@@ -155,7 +159,6 @@ def _mac(attachment: Attachment) -> str:
         raise EngineError(
             f"'{attachment.mac_address}' is not a MAC address of one interface",
             hint="write it like 02:42:ac:11:00:02",
-            about="attachments.mac_address",
         )
     return value
 

@@ -44,7 +44,9 @@ def compile_program(profile: str, capabilities: Collection[str]) -> bytes | None
                 document, set(capabilities), kernel.machine, kernel.release
             )
         except (ValueError, KeyError, TypeError) as error:
-            raise EngineError(f"seccomp profile {profile or 'builtin'!r} cannot be used: {error}") from error
+            raise EngineError(
+                f"seccomp profile {profile or 'builtin'!r} cannot be used: {error}", about="security_opt"
+            ) from error
     return _compiled[key]
 
 
@@ -57,9 +59,11 @@ def _document(profile: str) -> dict[str, Any]:
         with open(profile, "rb") as file:
             document = json.load(file)
     except OSError as error:
-        raise EngineError(f"seccomp profile {profile}: {error.strerror}", errno=error.errno or 0) from error
+        raise EngineError(
+            f"seccomp profile {profile}: {error.strerror}", errno=error.errno or 0, about="security_opt"
+        ) from error
     except ValueError as error:
-        raise EngineError(f"seccomp profile {profile} is not JSON: {error}") from error
+        raise EngineError(f"seccomp profile {profile} is not JSON: {error}", about="security_opt") from error
     if not isinstance(document, dict):
-        raise EngineError(f"seccomp profile {profile} is not a JSON object")
+        raise EngineError(f"seccomp profile {profile} is not a JSON object", about="security_opt")
     return document

@@ -78,13 +78,7 @@ class Running:
         if failure := message.get("error"):
             self.channel.close()
             self._reap()
-            raise LaunchError(
-                failure["message"],
-                kind=failure["kind"],
-                errno=failure["errno"],
-                hint=failure["hint"],
-                path=failure["path"],
-            )
+            raise LaunchError.from_json(failure)
         return True
 
     def _reap(self) -> None:

@@ -307,6 +307,7 @@ class TestNetworks:
             ipv4_address="10.0.0.2",
             gw_priority=3,
             interface_name="lan0",
+            path="services.a.networks.default",
         )
 
 

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from composer.engine import ContainerConfig, Mount, Process, Rlimit
+from composer.engine import ContainerConfig, Mount, Process, Resources, Rlimit
 from composer.errors import EngineError, UnsupportedError
 from composer.namespaces.kernel import constants as c
 from composer.namespaces.launch import cgroup_path, compile_launch
@@ -182,3 +182,22 @@ def test_the_cgroup_is_below_its_root(root, parent, path):
 
     config = dataclasses.replace(BASE, cgroup_parent=parent)
     assert cgroup_path(config, Paths(Path("/var/lib/composer"), Path("/run/composer")), root) == path
+
+
+@pytest.mark.parametrize(
+    ("changes", "about"),
+    [
+        ({"resources": Resources(cpuset_cpus="0,65000")}, "cpuset"),
+        ({"resources": Resources(cpuset_cpus="first")}, "cpuset"),
+        ({"stop_signal": "SIGFOO"}, "stop_signal"),
+        ({"security_opt": ("nonsense=1",)}, "security_opt"),
+        ({"security_opt": ("seccomp=/nowhere.json",)}, "security_opt"),
+        ({"sysctls": {"vm.swappiness": "1"}}, "sysctls"),
+        ({"hostname": "a" * 65}, "hostname"),
+        ({"userns_mode": "remap"}, "userns_mode"),
+    ],
+)
+def test_a_refusal_says_what_it_is_about(compiled, changes, about):
+    with pytest.raises(EngineError) as caught:
+        compiled(**changes)
+    assert caught.value.about == about
