@@ -6,7 +6,8 @@ import fcntl
 import hashlib
 import os
 import shutil
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from composer.build.upper import copy_content, copy_xattrs
@@ -83,25 +84,41 @@ class CacheMounts:
                 raise
         return str(data)
 
-    def prune(self) -> int:
-        """Remove every directory that nobody uses; returns the bytes of their files."""
+    def sizes(self) -> list[int]:
+        """Bytes of the files in each directory that holds any."""
+        found = (_files_size(directory) for directory in self._directories())
+        return [size for size in found if size]
+
+    def prune(self, *, unused_for: float = 0.0) -> int:
+        """Remove what nobody uses or used in the last *unused_for* seconds; returns its bytes."""
         total = 0
-        for directory in sorted(self._root.iterdir()) if self._root.is_dir() else ():
+        for directory in self._directories():
+            if time.time() - directory.stat().st_mtime < unused_for:
+                continue
             descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue
             else:
-                total += sum(
-                    os.lstat(os.path.join(place, name)).st_size
-                    for place, _, names in os.walk(directory)
-                    for name in names
-                )
-                shutil.rmtree(directory / "data", ignore_errors=True)
+                total += _files_size(directory)
+                for making in directory.glob("data*"):
+                    shutil.rmtree(making, ignore_errors=True)
             finally:
                 os.close(descriptor)
         return total
+
+    def _directories(self) -> list[Path]:
+        return sorted(self._root.iterdir()) if self._root.is_dir() else []
+
+
+def _files_size(directory: Path) -> int:
+    total = 0
+    for place, _, names in os.walk(directory):
+        for name in names:
+            with suppress(FileNotFoundError):  # somebody is working there
+                total += os.lstat(os.path.join(place, name)).st_size
+    return total
 
 
 def copy_tree(tree: Tree, path: str, target: str, *, keep_owner: bool = True) -> None:

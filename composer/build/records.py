@@ -2,7 +2,7 @@
 
 A step's key is a digest of what it does, of the layers below it, and of the content it reads; so a record
 never goes stale, it only loses its layer. Layers of records are protected in the image store under the
-record's key until `forget` or `prune`.
+record's key until `forget` or `forget_old`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from composer.state.database import Database
 from composer.state.files import locked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from contextlib import AbstractContextManager
 
     from composer.images.layers import Layer
@@ -138,14 +138,26 @@ class Records:
         return locked(self._locks / key[:24], blocking=blocking)
 
 
-def prune(records: Records, *, unused_for: float = 0.0, keep_storage: int | None = None) -> tuple[int, int]:
-    """Forget records not used for *unused_for* seconds; with *keep_storage* (bytes) only until that remains.
+def forget_old(
+    records: Records,
+    *,
+    unused_for: float = 0.0,
+    keep_storage: int | None = None,
+    spared: Collection[str] = (),
+) -> tuple[int, int]:
+    """Forget records, least recently used first.
+
+    Args:
+        records: Of what.
+        unused_for: Only those not used for so many seconds.
+        keep_storage: Only until the layers of the rest have so many bytes.
+        spared: Chain IDs of layers whose records stay.
 
     Returns:
         How many records went, and the bytes of their layers.
     """
     now = time.time()
-    every = records.all()
+    every = [record for record in records.all() if record.chain not in spared]
     total = sum(record.size for record in every)
     gone: list[Record] = []
     for record in every:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from composer.errors import ConflictError, NotFoundError
@@ -78,6 +78,7 @@ def prune(
     everything: bool = False,
     before: float | None = None,
     wanted: Callable[[Image], bool] | None = None,
+    waiting: Callable[[], None] | None = None,
 ) -> Pruned:
     """Remove images without a name (or, with *everything*, all that no container uses), then sweep up.
 
@@ -86,6 +87,7 @@ def prune(
         everything: Named images too.
         before: Only images that were added before this moment.
         wanted: Only images for which this is true.
+        waiting: See `sweep_unneeded`.
     """
     used = {use.image_id for use in containers(store.paths)}
     removals: list[Removal] = []
@@ -97,36 +99,44 @@ def prune(
         removals += [Removal("untagged", name) for name in (*image.repo_tags, *image.repo_digests)]
         removals.append(Removal("deleted", image.id))
         _delete(store, image)
-    return Pruned(tuple(removals), sweep_unneeded(store))
+    return Pruned(tuple(removals), sweep_unneeded(store, waiting=waiting))
 
 
-def sweep_unneeded(store: Store, *, blocking: bool = True) -> int:
+def sweep_unneeded(store: Store, *, blocking: bool = True, waiting: Callable[[], None] | None = None) -> int:
     """Remove layers and blobs that nothing refers to, and unfinished work of dead processes.
 
-    With *blocking* false nothing happens while somebody pulls or builds; the next sweep finds it.
+    Args:
+        store: The store.
+        blocking: Wait for who pulls or builds; else nothing happens meanwhile, and the next sweep finds it.
+        waiting: Called when that takes a wait.
 
     Returns:
         Bytes that were freed.
     """
     freed = 0
-    try:
-        with store.alone(blocking=blocking):
-            sweep_temporary(store.directory.temporary)
-            chains = needed_chains(store)
-            for layer in store.directory.all():
-                if layer.chain_id not in chains:
-                    store.directory.remove(layer.chain_id)
-                    freed += layer.size
-            blobs = needed_blobs(store, chains)
-            for digest, size in store.blobs.all():
-                if digest not in blobs:
-                    store.blobs.remove(digest)
-                    freed += size
-            freed += _sweep_partial(store)
-            _sweep_locks(store)
-            _forget_blobs(store)
-    except ConflictError:
-        return 0
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(store.alone(blocking=False))
+        except ConflictError:
+            if not blocking:
+                return 0
+            if waiting is not None:
+                waiting()
+            stack.enter_context(store.alone())
+        sweep_temporary(store.directory.temporary)
+        chains = needed_chains(store)
+        for layer in store.directory.all():
+            if layer.chain_id not in chains:
+                store.directory.remove(layer.chain_id)
+                freed += layer.size
+        blobs = needed_blobs(store, chains)
+        for digest, size in store.blobs.all():
+            if digest not in blobs:
+                store.blobs.remove(digest)
+                freed += size
+        freed += _sweep_partial(store)
+        _sweep_locks(store)
+        _forget_blobs(store)
     return freed
 
 
@@ -147,10 +157,11 @@ def _sweep_partial(store: Store) -> int:
 
 
 def _sweep_locks(store: Store) -> None:
-    """Remove the lock files of single layers: they are only held by those who hold `using()` as well."""
-    with suppress(FileNotFoundError):
-        for entry in os.scandir(store.paths.root / "locks" / "layers"):
-            os.unlink(entry.path)
+    """Remove the lock files of layers and build steps: only who holds `using()` as well ever holds them."""
+    for kind in ("layers", "build"):
+        with suppress(FileNotFoundError):
+            for entry in os.scandir(store.paths.root / "locks" / kind):
+                os.unlink(entry.path)
 
 
 def _forget_blobs(store: Store) -> None:

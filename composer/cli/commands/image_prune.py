@@ -9,10 +9,9 @@ from composer.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from composer.cli.context import Context
-    from composer.images.store import Image
 
 HELP = "Remove unused images"
 
@@ -30,11 +29,17 @@ def run(args: argparse.Namespace, context: Context) -> int:
     from composer.images.remove import prune
     from composer.images.store import Store
 
-    before, wanted = parse_filters(args.filter)
+    before, matches = parse_filters(args.filter)
     what = "all images without a container" if args.all else "all images without a name"
     if not args.force and not confirmed(context, f"This will remove {what}."):
         return 1
-    done = prune(Store(context.paths), everything=args.all, before=before, wanted=wanted)
+    done = prune(
+        Store(context.paths),
+        everything=args.all,
+        before=before,
+        wanted=lambda image: matches(image.config.labels),
+        waiting=lambda: waiting(context),
+    )
     if done.removals:
         context.print("Deleted Images:")
         for removal in done.removals:
@@ -44,8 +49,14 @@ def run(args: argparse.Namespace, context: Context) -> int:
     return 0
 
 
-def parse_filters(filters: list[str]) -> tuple[float | None, Callable[[Image], bool]]:
-    """The moment of `until=` and a test for the `label` filters.
+def waiting(context: Context) -> None:
+    """Say why nothing happens."""
+    context.stderr.write("waiting for a pull, a build or an up to end\n")
+    context.stderr.flush()
+
+
+def parse_filters(filters: list[str]) -> tuple[float | None, Callable[[Mapping[str, str]], bool]]:
+    """The moment of `until=` and a test of labels for the `label` filters.
 
     Raises:
         UsageError: A filter is unknown or malformed.
@@ -66,14 +77,13 @@ def parse_filters(filters: list[str]) -> tuple[float | None, Callable[[Image], b
         else:
             raise UsageError(f"unknown filter {text!r}", hint="use until=, label= or label!=")
 
-    def wanted(image: Image) -> bool:
-        known = image.config.labels
+    def matches(known: Mapping[str, str]) -> bool:
         return all(
             (name in known and (not given or known[name] == value)) is positive
             for name, given, value, positive in labels
         )
 
-    return before, wanted
+    return before, matches
 
 
 def confirmed(context: Context, warning: str) -> bool:

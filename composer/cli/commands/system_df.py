@@ -31,7 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Print one line for each kind of thing, or each thing."""
+    from composer.build.prune import cache_size
     from composer.cli.render.table import print_rows
+    from composer.cli.render.units import human_bytes
     from composer.images.store import Store
     from composer.images.usage import containers
 
@@ -44,9 +46,10 @@ def run(args: argparse.Namespace, context: Context) -> int:
     used_volumes = _volumes_in_use(context.paths)
     if args.verbose:
         _print_all(context, images, {use.name: sizes[use.id] for use in uses}, volumes)
+        context.print(f"Build cache usage: {human_bytes(cache_size(store).size)}")
         return 0
     total, shared = image_bytes(store, used_images)
-    cache = build_cache_bytes(store)
+    cache = cache_size(store)
     rows = [
         _row("Images", len(images), len(used_images & {image.id for image in images}), total, shared),
         _row(
@@ -63,7 +66,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
             sum(volumes.values()),
             sum(size for name, size in volumes.items() if name not in used_volumes),
         ),
-        _row("Build Cache", cache[0], 0, cache[1], cache[1]),
+        _row("Build Cache", cache.parts, 0, cache.size, cache.size),
     ]
     print_rows(context, rows, columns=_COLUMNS, style=args.format)
     return 0
@@ -79,13 +82,6 @@ def image_bytes(store: Store, used: set[str]) -> tuple[int, int]:
             if image.id in used:
                 needed.add(layer.chain_id)
     return sum(layers.values()), sum(size for chain, size in layers.items() if chain not in needed)
-
-
-def build_cache_bytes(store: Store) -> tuple[int, int]:
-    """How many layers only the build cache keeps, and their bytes."""
-    of_images = {layer.chain_id for image in store.images() for layer in image.layers}
-    rest = [layer for layer in store.directory.all() if layer.chain_id not in of_images]
-    return len(rest), sum(layer.size for layer in rest)
 
 
 def tree_size(path: os.PathLike[str]) -> int:

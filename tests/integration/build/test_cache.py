@@ -98,14 +98,14 @@ def test_two_builds_at_once_run_a_step_once(workshop: Workshop) -> None:
 
 
 def test_export_and_import(workshop: Workshop) -> None:
-    from composer.build.records import Records, prune
+    from composer.build.records import Records, forget_old
 
     text = f"FROM busybox\nRUN {UUID} > /u\n"
     cache = workshop.root / "cache"
     workshop.build(text, "--cache-to", f"type=local,dest={cache}")
     seen = workshop.read("u")
     workshop.home.run("image", "rm", "it")
-    assert prune(Records(workshop.store))[0] > 0
+    assert forget_old(Records(workshop.store))[0] > 0
     workshop.home.run("image", "prune", "-f", check=False)
     workshop.build(text, "--cache-from", f"type=local,src={cache}")
     assert workshop.read("u") == seen
@@ -126,7 +126,7 @@ def test_source_date_epoch_makes_equal_digests(workshop: Workshop) -> None:
 
 
 def test_export_to_a_registry_and_import_from_it(workshop: Workshop, registry: str) -> None:
-    from composer.build.records import Records, prune
+    from composer.build.records import Records, forget_old
 
     text = f"FROM busybox\nRUN {UUID} > /u\n"
     missing = workshop.build(text, "--cache-from", f"{registry}/cache:x")
@@ -134,7 +134,7 @@ def test_export_to_a_registry_and_import_from_it(workshop: Workshop, registry: s
     workshop.build(text, "--cache-to", f"type=registry,ref={registry}/cache:x")
     seen = workshop.read("u")
     workshop.home.run("image", "rm", "it")
-    prune(Records(workshop.store))
+    forget_old(Records(workshop.store))
     workshop.build(text, "--cache-from", f"{registry}/cache:x")
     assert workshop.read("u") == seen
 
