@@ -49,7 +49,7 @@ vm-shell: setup ## Boot that virtual machine and open a root shell in it
 	@$(PYTHON) -m tests.vm shell
 
 docs: setup ## Write the generated pages of docs/ again
-	@$(PYTHON) tools/docs.py
+	@$(PYTHON) -m composer.cli.reference > docs/reference/cli.md
 
 clean: ## Remove what the targets above made in this directory (images of the machine stay)
 	@rm -rf .venv .cache .vm .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
