@@ -29,7 +29,7 @@ from composer.engine import (
     NetworkConfig,
     VolumeConfig,
 )
-from composer.errors import ComposerError, SpecError, UnsupportedError
+from composer.errors import ComposerError, SpecError
 from composer.frozen import frozen
 
 if TYPE_CHECKING:
@@ -153,8 +153,8 @@ def _container_config(
         dns_options=service.dns_opt,
         pid_mode=_namespace(surroundings, service, "pid"),
         ipc_mode="" if service.ipc == "private" else _namespace(surroundings, service, "ipc"),
-        uts_mode=_own_or_host(service, "uts"),
-        cgroup_mode=_own_or_host(service, "cgroup"),
+        uts_mode="" if service.uts == "private" else service.uts,
+        cgroup_mode="" if service.cgroup == "private" else service.cgroup,
         userns_mode=service.userns_mode,
         security_opt=security_options(service, project),
         created=time.time(),
@@ -250,17 +250,6 @@ def _namespace(surroundings: Surroundings, service: Service, attribute: str) -> 
         owner = other_container(surroundings, value.removeprefix("container:"), service, attribute)
         return f"container:{owner.id}"
     return value
-
-
-def _own_or_host(service: Service, attribute: str) -> str:
-    value: str = getattr(service, attribute)
-    if value in ("", "host", "private"):
-        return "" if value == "private" else value
-    raise UnsupportedError(
-        f"{attribute}: {value} is not supported",
-        hint=f"leave {attribute} out, or set it to host",
-        path=f"services.{service.name}.{attribute}",
-    )
 
 
 def _log(service: Service) -> LogConfig:

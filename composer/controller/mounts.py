@@ -71,7 +71,7 @@ def build_mounts(
                 found[mount.target] = replace(mount, read_only=mount.read_only or read_only, no_copy=True)
     for position, entry in enumerate(service.volumes):
         path = f"services.{service.name}.volumes[{position}]"
-        target = _absolute(entry.target, service)
+        target = _normal(entry.target)
         if entry.type == "volume" and not entry.source:
             options = entry.volume.labels if entry.volume else None
             found[target] = replace(
@@ -82,10 +82,11 @@ def build_mounts(
         else:
             found[target] = _mount(project, entry, target, path, mounted_images)
     for position, text in enumerate(service.tmpfs):
-        target, _, words = text.partition(":")
-        found[_absolute(target, service)] = Mount(
+        written, _, words = text.partition(":")
+        target = _normal(written)
+        found[target] = Mount(
             "tmpfs",
-            _absolute(target, service),
+            target,
             options=tuple(option for option in words.split(",") if option),
             path=f"services.{service.name}.tmpfs[{position}]",
         )
@@ -110,9 +111,9 @@ def inherited_volumes(container: ContainerState | None, anonymous: Collection[st
     }
 
 
-def _absolute(target: str, service: Service) -> str:
-    path = os.path.normpath(os.path.join(service.working_dir or "/", target))
-    return path[1:] if path.startswith("//") else path
+def _normal(target: str) -> str:
+    path = os.path.normpath(target)
+    return path[1:] if path.startswith("//") else path  # POSIX lets two slashes mean something else
 
 
 def _mount(

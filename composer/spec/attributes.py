@@ -173,7 +173,27 @@ def ignored(project: Project) -> Iterator[tuple[str, str, str]]:
                 yield name, f"services.{name}.{below}", reason
 
 
+_SHARED: Final = {
+    "network_mode": ("bridge", "host", "none"),
+    "ipc": ("host", "none", "private", "shareable"),
+    "pid": ("host",),
+    "uts": ("host", "private"),
+}
+"""The words of each attribute that says with whom a namespace is shared."""
+
+
 def _service(project: Project, path: str, service: Any) -> Iterator[UnsupportedError]:
+    for attribute, known in _SHARED.items():
+        value = service.get(attribute, "")
+        others = () if attribute == "uts" else ("service:NAME", "container:NAME")
+        if value and value not in known and not (others and value.startswith(("service:", "container:"))):
+            yield _error(
+                project,
+                f"{path}.{attribute}",
+                f"{attribute} {value!r} is not supported",
+                f"the words are {', '.join((*known, *others))}",
+            )
+    yield from _targets(project, path, service)
     if service.get("runtime", "") not in _RUNTIMES:
         reason = f"runtime {service['runtime']} is not supported"
         yield _error(project, f"{path}.runtime", reason, "remove runtime:")
@@ -190,6 +210,29 @@ def _service(project: Project, path: str, service: Any) -> Iterator[UnsupportedE
     for index, hook in enumerate(service.get("pre_start") or ()):
         if hook.get("per_replica"):
             yield _error(project, f"{path}.pre_start[{index}].per_replica", "per_replica is not supported")
+
+
+def _targets(project: Project, path: str, service: Any) -> Iterator[UnsupportedError]:
+    """Mounts at places that no working directory makes clear."""
+    places = [
+        (f"volumes[{index}]", entry.get("target", ""))
+        for index, entry in enumerate(service.get("volumes") or ())
+        if entry.get("type") not in ("npipe", "cluster")
+    ]
+    places += [
+        (f"tmpfs[{index}]", text.partition(":")[0]) for index, text in enumerate(service.get("tmpfs") or ())
+    ]
+    for below, target in places:
+        if not target.startswith("/"):
+            drive = target[1:2] == ":" and target[0].isalpha()
+            yield _error(
+                project,
+                f"{path}.{below}",
+                f"mount target {target!r} is not an absolute path",
+                "one letter and a colon is a drive of Windows: give the volume a longer name"
+                if drive
+                else "begin it with /",
+            )
 
 
 def _reach(value: Any, path: str) -> str:

@@ -289,10 +289,6 @@ class TestNetworks:
         assert config({"network_mode": "host"}).network_mode == "host"
         assert config({"network_mode": "none"}).attachments == ()
 
-    def test_uts_of_a_service_is_refused(self):
-        with pytest.raises(UnsupportedError, match="uts"):
-            config({"uts": "service:b"}, services={"b": {}})
-
     def test_attachment_options(self):
         made = config(
             {

@@ -169,6 +169,13 @@ def test_every_state_of_the_table_names_an_attribute():
         ("deploy: {resources: {reservations: {devices: [{capabilities: [gpu]}]}}}", "services.a.deploy"),
         ("provider: {type: p}", "services.a.provider"),
         ("ports: [0]", "services.a.ports[0]"),
+        ("network_mode: elsewhere", "services.a.network_mode"),
+        ("ipc: all", "services.a.ipc"),
+        ("pid: private", "services.a.pid"),
+        ("uts: container:b", "services.a.uts"),
+        ("volumes: [./a:srv]", "services.a.volumes[0]"),
+        ("volumes: ['a:/x']", "services.a.volumes[0]"),
+        ("tmpfs: [/a, run]", "services.a.tmpfs[1]"),
     ],
 )
 def test_what_is_refused_is_named_with_its_line(tmp_path, extra, path):
@@ -206,7 +213,10 @@ def test_resources_that_are_refused(tmp_path):
 
 
 def test_a_plain_project_has_nothing_refused(tmp_path):
-    (tmp_path / "compose.yaml").write_text("services: {a: {image: x, ports: ['80:80'], runtime: composer}}\n")
+    (tmp_path / "compose.yaml").write_text(
+        "services: {a: {image: x, ports: ['80:80'], runtime: composer, ipc: shareable, pid: 'container:b',"
+        " network_mode: none, uts: host, tmpfs: /run, volumes: [/anonymous]}}\n"
+    )
     assert list(attributes.unsupported(load(working_dir=str(tmp_path), environ={}).project())) == []
 
 
