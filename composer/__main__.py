@@ -1,5 +1,5 @@
 """`python -m composer`: the same program as the console script."""
 
-from composer.cli.main import main
+from composer.cli.main import program
 
-raise SystemExit(main())
+program()

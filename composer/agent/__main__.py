@@ -136,4 +136,6 @@ def _lock(paths: Paths, name: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    # `down` waits until the agent is gone; taking every module apart would take 20 ms of that.
+    os._exit(code)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from composer.cli.options import parse_global
@@ -12,6 +13,7 @@ from composer.errors import ComposerError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import NoReturn
 
     from composer.cli.context import Context
 
@@ -19,13 +21,23 @@ _GARBAGE = 50_000
 """Objects between two collections: most commands make fewer, and end."""
 
 
+def program() -> NoReturn:
+    """The process `composer`: `main`, without what only a process that goes on has to do."""
+    gc.set_threshold(_GARBAGE)
+    code = main()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # main has said so; or nobody reads it any more
+            stream.flush()
+    # Taking every module apart would be a fifth of a short command. Threads here are daemons, and what must
+    # be given back is given back by `with`.
+    os._exit(code)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program with *argv* (default: the process's own) and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     debug = bool(os.environ.get("COMPOSER_DEBUG"))
     _fill_standard_streams()
-    if argv is None:
-        gc.set_threshold(_GARBAGE)
     try:
         options, rest = parse_global(words)
         debug = debug or options.debug
@@ -170,4 +182,4 @@ def _suggest(name: str) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    program()
