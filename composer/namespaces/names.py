@@ -68,20 +68,27 @@ class NameService:
             changed = self._changed
             running = {state.id: state for state in self._states if state.status in RUNNING}
             for container in [key for key in self._runs if key not in running]:
-                self._resolver.remove(container)
-                self._relay.remove(container)
-                del self._runs[container]
+                self.forget(container)
             for state in running.values():
                 if self._runs.get(state.id) != _run(state):
                     await self._register(state)
             await changed.wait()
 
+    def forget(self, container: str) -> None:
+        """Let go of a container's sockets; its ports may be wanted for the next one at once."""
+        if self._runs.pop(container, None) is not None:
+            self._resolver.remove(container)
+            self._relay.remove(container)
+
     async def _register(self, state: ContainerState) -> None:
+        sockets: tuple[int, int] | None = None
         try:
             sockets = await self._engine.dns_sockets(state.id)
             ports = await self._engine.port_sockets(state.id)
-        except ComposerError:
-            return  # it has ended meanwhile; the next event says so
+        except ComposerError:  # it has ended meanwhile; the next event says so
+            for fd in sockets or ():
+                os.close(fd)
+            return
         self._runs[state.id] = _run(state)
         config = state.config
         if sockets is not None:
@@ -113,7 +120,9 @@ async def serve_names(engine: NamespaceEngine) -> AsyncIterator[NameService]:
         service = NameService(engine, resolver, relay)
         tasks.start_soon(service.run)
         tasks.start_soon(watch, engine.network_manager)
+        engine.network_manager.on_unpublish.append(service.forget)
         try:
             yield service
         finally:
+            engine.network_manager.on_unpublish.remove(service.forget)
             tasks.cancel_scope.cancel()

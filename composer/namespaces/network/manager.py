@@ -24,7 +24,7 @@ from composer.state.database import Database
 if TYPE_CHECKING:
     import socket
     import sqlite3
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from composer.engine import ContainerConfig, ContainerState, NetworkConfig, PortMapping, PublishedPort
     from composer.namespaces.network.setups import EndpointSetup
@@ -36,6 +36,9 @@ class NetworkManager:
     """Networks, addresses and published ports of the installation at *paths*.
 
     Sockets to the kernel are opened once, in the network namespace of that moment: the host's.
+
+    Attributes:
+        on_unpublish: Called with the id of a container whose ports are about to be free again.
     """
 
     def __init__(self, paths: Paths) -> None:
@@ -43,6 +46,7 @@ class NetworkManager:
         self._database = Database(paths.database, "networks", records.MIGRATIONS)
         self._table = FirewallTable(f"composer{paths.suffix}")
         self._netlink: socket.socket | None = None
+        self.on_unpublish: list[Callable[[str], None]] = []
 
     @property
     def alias(self) -> str:
@@ -339,7 +343,9 @@ class NetworkManager:
         forget_flows({item.host_port for item in items if item.protocol == "udp"})
 
     def unpublish(self, container: str) -> None:
-        """Stop leading its ports to a container."""
+        """Stop leading its ports to a container, in the kernel and wherever else they are served."""
+        for tell in self.on_unpublish:
+            tell(container)
         db = self._database.connection()
         if not records.translations(db, container):
             return

@@ -21,7 +21,7 @@ from composer.namespaces.network.setups import published_through
 from composer.values import from_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from types import TracebackType
 
     from composer.namespaces.network.setups import EndpointSetup
@@ -37,7 +37,7 @@ class Relay:
     """Carries connections from published ports into containers while the context is open."""
 
     def __init__(self) -> None:
-        self._scopes: dict[str, anyio.CancelScope] = {}
+        self._serving: dict[str, tuple[anyio.CancelScope, list[socket.socket]]] = {}
         self._group = anyio.create_task_group()
 
     async def __aenter__(self) -> Self:
@@ -77,12 +77,16 @@ class Relay:
             if address and port.protocol in ("tcp", "udp"):
                 ports.append((sockets.adopt(os.dup(fd)), port.protocol, (address, port.container_port)))
         if ports:
-            scope = self._scopes[container] = anyio.CancelScope()
+            scope = anyio.CancelScope()
+            self._serving[container] = (scope, [sock for sock, _, _ in ports])
             self._group.start_soon(self._serve, scope, ports)
 
     def remove(self, container: str) -> None:
-        """Serve a container no more, and end its connections."""
-        scope = self._scopes.pop(container, None)
+        """Serve a container no more, and end its connections; its ports can be bound again at once."""
+        scope, listeners = self._serving.pop(container, (None, []))
+        for sock in listeners:
+            anyio.notify_closing(sock)
+            sock.close()
         if scope is not None:
             scope.cancel()
 
@@ -95,7 +99,20 @@ class Relay:
             with scope:
                 async with anyio.create_task_group() as group:
                     for sock, protocol, target in ports:
-                        group.start_soon(_serve_tcp if protocol == "tcp" else _serve_udp, sock, target)
+                        serve = _serve_tcp if protocol == "tcp" else _serve_udp
+                        group.start_soon(_until_closed, serve, sock, target)
+
+
+async def _until_closed(
+    serve: Callable[[socket.socket, tuple[str, int]], Awaitable[None]],
+    sock: socket.socket,
+    target: tuple[str, int],
+) -> None:
+    try:
+        await serve(sock, target)
+    except* (OSError, anyio.ClosedResourceError):
+        if sock.fileno() >= 0:
+            raise
 
 
 async def _serve_tcp(listener: socket.socket, target: tuple[str, int]) -> None:

@@ -78,6 +78,8 @@ class Shim:
         self._listen_for_shutdown()
         first.send({"started": self.container.state.values, "warnings": self.container.warnings})
         self.loop.run()
+        for fd in self.held:
+            os.close(fd)  # the ports are free before anybody sees this process end
         for client in self._clients:
             client.finish(_GOODBYE)
         # Whoever is to remove it has gone: another one comes for that.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import time
 from random import Random
 
@@ -259,3 +260,31 @@ def test_whoever_is_killed_at_whatever_moment_the_next_up_finishes_and_down_leav
         if random.random() < 0.5:
             project.run("down", "-v", "-t", "1")
             assert project.states() == {}
+
+
+def test_a_published_port_is_free_again_as_soon_as_its_container_has_ended(project):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    serve = "mkdir -p /w; echo hi >/w/index.html; exec httpd -f -p 80 -h /w"
+    web = {"command": ["sh", "-c", serve], "ports": [f"{port}:80"], "stop_signal": "SIGKILL"}
+    project.write({"web": web})
+    project.run("up", "-d")
+    for words in (
+        ("restart",),
+        ("restart", "-t", "0", "web"),
+        ("up", "-d", "--force-recreate"),
+        ("restart",),
+    ):
+        project.run(*words)
+        time.sleep(0.2)  # the agent serves it again
+    os.kill(project.state("web")["shim"]["pid"], signal.SIGKILL)
+    project.run("up", "-d")
+    eventually(lambda: _says_hi(port))
+
+
+def _says_hi(port):
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=2) as sock:
+        sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        return b"hi" in sock.makefile("rb").read()
+    return False

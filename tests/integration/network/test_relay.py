@@ -105,3 +105,32 @@ def test_a_container_that_refuses_closes_the_connection(machine):
 
 def _assert_closed(answer):
     assert answer == "closed" or "reset" in answer
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_a_port_that_is_served_no_more_can_be_bound_at_once(machine, protocol):
+    network = machine.network()
+    web, other = (
+        machine.container(network, ports=(PortMapping(80, port, protocol=protocol),))
+        for port in (PORT, PORT + 1)
+    )
+    other.serve(80, protocol)
+
+    async def run():
+        async with Relay() as relay:
+            for container in (web, other):
+                relay.add(
+                    container.config.id,
+                    container.bound.to_dict(),
+                    container.bound.fds(),
+                    container.setups,
+                )
+            await anyio.sleep(0.05)
+            web.bound.close()
+            relay.remove(web.config.id)
+            machine.manager.bind(web.config).close()
+            # The others are served on.
+            asked = await anyio.to_thread.run_sync(machine.ask, "::1", PORT + 1, protocol)
+            assert asked == other.setups[0].gateway
+
+    anyio.run(run)
