@@ -15,10 +15,13 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 from composer.frozen import field_names, is_default, is_frozen
 
 T = TypeVar("T")
+_SCALARS = frozenset({str, int, float, bool, type(None)})
 
 
 def to_json(value: Any) -> Any:
     """Plain dicts, lists and scalars for *value*; fields that equal their default are left out."""
+    if type(value) in _SCALARS:
+        return value
     if is_frozen(type(value)):
         return {
             name: to_json(getattr(value, name)) for name in field_names(value) if not is_default(value, name)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from composer.engine import EngineEvent
+from composer.engine import ContainerState, EngineEvent
 from composer.errors import ConflictError, EngineError, NotFoundError
 from composer.namespaces import joining, links, starting
 from composer.namespaces.auto_removal import AutoRemoval
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from composer.engine import (
         Attachment,
         ContainerConfig,
-        ContainerState,
         NetworkConfig,
         NetworkState,
         Process,
@@ -70,6 +69,8 @@ class NamespaceEngine:
         self._closed = False
         self._tasks = tasks
         self._links: dict[str, ShimLink] = {}
+        self.compiled: dict[str, tuple[ContainerConfig, dict[str, Any]]] = {}
+        """Launch documents that were compiled when their container was created, for its first start."""
         self._broadcast = Broadcast()
         self._supervisor = Supervisor(self, tasks)
         self.auto_removal = AutoRemoval(self, tasks)
@@ -84,14 +85,16 @@ class NamespaceEngine:
         """See `Engine.create`."""
         if not config.created:
             config = replace(config, created=time.time())
-        starting.check(config, self.paths)
+        launch = starting.check(config, self.paths, self.cgroup_root)
         self.store.create(config)
         try:
             self.network_manager.reserve(config)
         except BaseException:
             self.store.remove(config.id, config.name)
             raise
-        state = self.store.state(config.id)
+        if launch is not None:
+            self.compiled[config.id] = (config, launch)
+        state = ContainerState(config.id, config.name, "created", config)
         self.publish_event("create", state)
         return state
 
@@ -163,6 +166,7 @@ class NamespaceEngine:
                 )
             await self.stop(container_id, timeout=0)
         await self._settled(container_id)
+        self.compiled.pop(container_id, None)
         group = self.cgroup_of(state.config)
         self.clean_up(state.config)
         self.remove_parents(group)

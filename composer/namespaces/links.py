@@ -12,7 +12,7 @@ import anyio
 
 from composer.errors import EngineError
 from composer.namespaces.failures import failure
-from composer.namespaces.shim.runner import socket_receive
+from composer.namespaces.shim.messages import socket_receive
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence

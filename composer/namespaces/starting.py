@@ -32,8 +32,11 @@ _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _LOG_OPTIONS = ("max-size", "max-file")
 
 
-def check(config: ContainerConfig, paths: Paths) -> None:
-    """Compile once, so that a wrong option is refused before anything exists.
+def check(config: ContainerConfig, paths: Paths, cgroup_root: str) -> dict[str, Any] | None:
+    """Compile, so that a wrong option is refused before anything exists.
+
+    Returns:
+        The launch document for the first start, or None when it depends on what is there by then.
 
     Raises:
         EngineError: An option is wrong.
@@ -41,8 +44,11 @@ def check(config: ContainerConfig, paths: Paths) -> None:
     """
     volumes = {mount.source: "" for mount in config.mounts if mount.type == "volume"}
     others = [mode.partition(":")[2] for mode in _modes(config) if mode.startswith("container:")]
-    compile_launch(config, paths, volumes=volumes, pids=dict.fromkeys(others, 1))
+    launch = compile_launch(
+        config, paths, volumes=volumes, pids=dict.fromkeys(others, 1), cgroup_root=cgroup_root
+    )
     log_part(config)
+    return None if config.mounts or others else launch
 
 
 def _modes(config: ContainerConfig) -> tuple[str, ...]:
@@ -143,14 +149,20 @@ async def _fork(
 def _document(
     engine: NamespaceEngine, config: ContainerConfig, setups: Sequence[EndpointSetup]
 ) -> dict[str, Any]:
-    volumes = {
-        mount.source: engine.volume_manager.activate(mount.source)
-        for mount in config.mounts
-        if mount.type == "volume"
-    }
-    launch = compile_launch(
-        config, engine.paths, volumes=volumes, pids=_joined(engine, config), cgroup_root=engine.cgroup_root
-    )
+    known, launch = engine.compiled.pop(config.id, (None, None))
+    if launch is None or known != config:
+        volumes = {
+            mount.source: engine.volume_manager.activate(mount.source)
+            for mount in config.mounts
+            if mount.type == "volume"
+        }
+        launch = compile_launch(
+            config,
+            engine.paths,
+            volumes=volumes,
+            pids=_joined(engine, config),
+            cgroup_root=engine.cgroup_root,
+        )
     launch["network"]["setups"] = [setup.to_dict() for setup in setups]
     launch["network"]["dns"] = bool(setups)
     return launch

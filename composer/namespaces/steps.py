@@ -15,7 +15,7 @@ import anyio
 from composer.errors import EngineError
 from composer.namespaces.failures import failure
 from composer.namespaces.launch import compile_launch
-from composer.namespaces.shim.runner import socket_receive
+from composer.namespaces.shim.messages import socket_receive
 from composer.namespaces.shim.state import start_time
 from composer.namespaces.starting import write_files
 

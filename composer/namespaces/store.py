@@ -62,7 +62,9 @@ class ContainerStore:
         directory = self._paths.container(config.id)
         try:
             self.make_directories(config)
-            write_json(directory / "config.json", to_json(config), mode=0o600)
+            path = directory / "config.json"
+            write_json(path, to_json(config), mode=0o600)
+            self._configs[config.id] = (_version(os.stat(path)), config)
         except FileNotFoundError as error:
             self.remove(config.id, config.name)
             raise EngineError(
@@ -150,8 +152,7 @@ class ContainerStore:
             status = os.stat(path)
         except FileNotFoundError:
             raise NotFoundError(f"no such container: {container_id[:12]}") from None
-        # Two writes within a tick of the clock share a time; what replaced a file is a new inode.
-        version = (status.st_mtime_ns, status.st_ino)
+        version = _version(status)
         cached = self._configs.get(container_id)
         if cached and cached[0] == version:
             return cached[1]
@@ -235,6 +236,11 @@ class ContainerStore:
             return
         finally:
             self._configs.pop(container_id, None)
+
+
+def _version(status: os.stat_result) -> tuple[int, int]:
+    """Two writes within a tick of the clock share a time; what replaced a file is a new inode."""
+    return status.st_mtime_ns, status.st_ino
 
 
 def shim_alive(values: dict[str, Any]) -> bool:

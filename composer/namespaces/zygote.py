@@ -13,11 +13,11 @@ import signal
 import socket
 import sys
 
-from composer.namespaces.cgroups import v1, v2
+from composer.namespaces.cgroups import machine, v1, v2
 from composer.namespaces.kernel import constants, syscalls, title
 from composer.namespaces.sandbox import child
 from composer.namespaces.shim import main as shim
-from composer.namespaces.shim.runner import socket_receive
+from composer.namespaces.shim.messages import socket_receive
 from composer.namespaces.step import main as step_main
 from composer.namespaces.zygote_protocol import MESSAGE
 
@@ -33,6 +33,7 @@ _preloaded = (child, constants, v1, v2)
 
 def serve(sock: socket.socket) -> NoReturn:
     """Fork for each message: `shim DOCUMENT` with [control, held ports...], `step DOCUMENT` with two."""
+    machine()
     gc.collect()
     gc.freeze()
     gc.disable()

@@ -64,16 +64,16 @@ class Paths(NamedTuple):
 
     def container(self, container_id: str) -> Path:
         """The lasting directory of a container: config.json, upper, work, log, generated files."""
-        return self.root / "containers" / container_id
+        return self.root.joinpath("containers", container_id)
 
     def container_run(self, container_id: str) -> Path:
         """The run directory of a container: state.json, shim.sock, rootfs mount point."""
-        return self.run / "containers" / container_id
+        return self.run.joinpath("containers", container_id)
 
     def project(self, name: str) -> Path:
         """The lasting directory of a project: last applied document, event log, agent log."""
-        return self.root / "projects" / name
+        return self.root.joinpath("projects", name)
 
     def project_run(self, name: str) -> Path:
         """The run directory of a project: agent.sock, agent.lock."""
-        return self.run / "projects" / name
+        return self.run.joinpath("projects", name)

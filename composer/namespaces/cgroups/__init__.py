@@ -9,6 +9,16 @@ from __future__ import annotations
 from composer.namespaces.cgroups.base import Cgroup
 from composer.namespaces.cgroups.layout import ROOT, Layout, detect
 
+_machine: Layout | None = None
+
+
+def machine() -> Layout:
+    """What this machine has. Looked up once: it does not change, and what is forked later knows it."""
+    global _machine  # noqa: PLW0603 - one machine
+    if _machine is None:
+        _machine = detect(ROOT)
+    return _machine
+
 
 def open_cgroup(path: str, *, layout: Layout | None = None) -> Cgroup:
     """The control group *path* (such as `/composer/shop/1f2e...`), whether it exists yet or not.
@@ -17,7 +27,7 @@ def open_cgroup(path: str, *, layout: Layout | None = None) -> Cgroup:
         path: Absolute within the hierarchy.
         layout: What this machine has; found out when not given.
     """
-    found = layout or detect(ROOT)
+    found = layout or machine()
     if found.mode == "unified":
         from composer.namespaces.cgroups.v2 import UnifiedCgroup
 
@@ -27,4 +37,4 @@ def open_cgroup(path: str, *, layout: Layout | None = None) -> Cgroup:
     return LegacyCgroup(path, found)
 
 
-__all__ = ["ROOT", "Cgroup", "Layout", "detect", "open_cgroup"]
+__all__ = ["ROOT", "Cgroup", "Layout", "detect", "machine", "open_cgroup"]

@@ -21,7 +21,7 @@ from contextlib import suppress
 from composer.namespaces.kernel.errors import LaunchError, describe
 from composer.namespaces.shim.execs import Exec
 from composer.namespaces.shim.loop import HANGUP, READ, WRITE
-from composer.namespaces.shim.runner import MAX_FDS, send_fds, socket_receive
+from composer.namespaces.shim.messages import MAX_FDS, send_fds, socket_receive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from composer.namespaces.kernel.errors import LaunchError, describe
 from composer.namespaces.network import endpoint
 from composer.namespaces.shim import log, runner, starter
 from composer.namespaces.shim.probe import Prober
-from composer.namespaces.shim.state import StateFile, start_time
+from composer.namespaces.shim.state import FIRST_DELAY, LONGEST_DELAY, StateFile, start_time
 from composer.namespaces.shim.streams import Streams
 
 TYPE_CHECKING = False
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from composer.namespaces.shim.loop import Loop, Timer
     from composer.namespaces.shim.starter import Held
 
-FIRST_DELAY = 0.1
-LONGEST_DELAY = 60.0
 LONG_RUN = 10.0
 DRAIN = 1.0
 _OOM_LATER = 0.1  # the alarm of cgroup v1 comes before the kill

@@ -6,7 +6,6 @@ the terminal, end of file means that execve happened.
 
 from __future__ import annotations
 
-import array
 import errno
 import json
 import os
@@ -18,6 +17,7 @@ from composer.namespaces.kernel import syscalls as sys_
 from composer.namespaces.kernel.errors import KernelError, LaunchError
 from composer.namespaces.sandbox import child, fill, mounts, overlay, paths
 from composer.namespaces.sandbox.child import Prepared
+from composer.namespaces.shim.messages import socket_receive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
 
 _SYS_PTRACE = 1 << 19
-
-MAX_FDS = 253
-"""Descriptors that one message can carry, SCM_MAX_FD of the kernel."""
 
 
 class Running:
@@ -98,25 +95,6 @@ class Running:
         if info is None:
             return 255
         return info.si_status if info.si_code == os.CLD_EXITED else 128 + info.si_status
-
-
-def socket_receive(sock: socket.socket, size: int = 65536) -> tuple[bytes, list[int], int, Any]:
-    """Receive with the descriptors that came along, all close-on-exec."""
-    space = socket.CMSG_LEN(MAX_FDS * 4)
-    data, ancillary, flags, address = sock.recvmsg(size, space, socket.MSG_CMSG_CLOEXEC)
-    fds = array.array("i")
-    for level, kind, payload in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            fds.frombytes(payload[: len(payload) - len(payload) % 4])
-    return data, list(fds), flags, address
-
-
-def send_fds(sock: socket.socket, message: dict[str, Any], fds: list[int]) -> None:
-    """Send *message* with descriptors alongside."""
-    rights = array.array("i", fds)
-    sock.sendmsg(
-        [json.dumps(message).encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)] if fds else []
-    )
 
 
 def open_sources(launch: dict[str, Any], root: int) -> dict[int, int]:

@@ -19,6 +19,7 @@ from composer.namespaces.kernel.errors import LaunchError, describe
 from composer.namespaces.network import endpoint
 from composer.namespaces.network.netlink import open_netlink
 from composer.namespaces.shim import runner
+from composer.namespaces.shim.messages import send_fds, socket_receive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def start(launch: dict[str, Any], held: Held | None, stdio: list[int]) -> tuple[
         for fd in stdio:
             os.close(fd)
     try:
-        data, fds, _, _ = runner.socket_receive(ours, 1 << 20)
+        data, fds, _, _ = socket_receive(ours, 1 << 20)
         os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
     finally:
         os.close(pidfd)
@@ -138,7 +139,7 @@ def _help(launch: dict[str, Any], held: Held | None, stdio: list[int], channel: 
         message["pid"] = running.pid
         message["master"] = running.master >= 0
         fds += [running.master] if running.master >= 0 else []
-        runner.send_fds(channel, message, fds)
+        send_fds(channel, message, fds)
     except BaseException as error:  # noqa: BLE001 - the only way out is the channel
         pid = running.pid if running is not None else 0
         channel.send(json.dumps({"error": describe(error), "pid": pid}).encode())

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 ACTIVE = ("running", "paused", "restarting", "stopping")
+FIRST_DELAY = 0.1
+"""Seconds before a restart by policy, doubled after each short run."""
+LONGEST_DELAY = 60.0
 
 
 class StateFile:
