@@ -9,7 +9,7 @@ import anyio
 
 from composer.errors import ComposerError, NotFoundError
 from composer.namespaces import starting
-from composer.namespaces.shim.container import FIRST_DELAY, LONGEST_DELAY
+from composer.namespaces.shim.state import FIRST_DELAY, LONGEST_DELAY
 from composer.namespaces.store import KILLED, SHIM_KILLED
 
 if TYPE_CHECKING:
