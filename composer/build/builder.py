@@ -72,11 +72,13 @@ async def build(
     """
     from composer.build.concurrent import Concurrent
 
+    schedule = Concurrent()
+    await schedule.thread(store.sweep)
     with ExitStack() as stack:
         stack.enter_context(store.using())
         scratch = stack.enter_context(store.scratch())
         fetch = puller or _puller(store, report)
-        job = Build(request, engine, store, report, Concurrent(), fetch, str(scratch), digests)
+        job = Build(request, engine, store, report, schedule, fetch, str(scratch), digests)
         try:
             return await job.run()
         except BaseExceptionGroup as group:

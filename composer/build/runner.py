@@ -18,6 +18,7 @@ from composer.build.tree import LayeredTree
 from composer.build.upper import clamp_times
 from composer.build.workspace import SSH_SOCKET, Workspace, container_config
 from composer.errors import BuildError
+from composer.images.temporary import temporary_path
 
 if TYPE_CHECKING:
     from composer.build.builder import Build
@@ -87,11 +88,9 @@ async def _workspace(build: Build, stack: AsyncExitStack) -> Workspace:
     def make() -> Workspace:
         scratch = os.path.join(build.scratch, os.urandom(6).hex())
         os.mkdir(scratch, 0o700)
-        parent = build.store.paths.run / "build"
-        parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        private = os.path.join(parent, os.urandom(6).hex())
-        os.mkdir(private, 0o700)
-        return Workspace(scratch, private)
+        private = temporary_path(build.store.private)
+        private.mkdir(mode=0o700)
+        return Workspace(scratch, str(private))
 
     workspace = await anyio.to_thread.run_sync(make)
     stack.callback(shutil.rmtree, workspace.private, ignore_errors=True)

@@ -140,6 +140,7 @@ class _Pull:
         known = self._up_to_date()
         if known is not None:
             return known
+        self._store.sweep()
         data, top = self._document(name.digest or name.tag or "latest")
         top_digest = digest_of(data) if not name.digest else name.digest
         if isinstance(top, Index):

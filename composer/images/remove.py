@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from composer.errors import ConflictError, NotFoundError
 from composer.images import reference
-from composer.images.temporary import sweep as sweep_temporary
 from composer.images.usage import containers, needed_blobs, needed_chains
 
 if TYPE_CHECKING:
@@ -123,7 +122,7 @@ def sweep_unneeded(store: Store, *, blocking: bool = True, waiting: Callable[[],
             if waiting is not None:
                 waiting()
             stack.enter_context(store.alone())
-        sweep_temporary(store.directory.temporary)
+        store.sweep()
         chains = needed_chains(store)
         for layer in store.directory.all():
             if layer.chain_id not in chains:

@@ -25,7 +25,7 @@ from composer.images import reference
 from composer.images.blobs import Blobs
 from composer.images.config import ImageConfig
 from composer.images.layers import Layer, LayerDirectory, chain_id, chain_ids
-from composer.images.temporary import scratch
+from composer.images.temporary import scratch, sweep
 from composer.state.database import Database
 from composer.state.files import locked
 
@@ -111,6 +111,9 @@ class Store:
 
     Args:
         paths: Where it is.
+
+    Attributes:
+        private: Secrets of running build steps, outside of what lasts; one directory for each step.
     """
 
     def __init__(self, paths: Paths) -> None:
@@ -118,6 +121,7 @@ class Store:
         self.blobs = Blobs(paths.blobs, paths.root / "tmp")
         self.directory = LayerDirectory(paths.layers, paths.root / "tmp")
         self.database = Database(paths.database, "images", _MIGRATIONS)
+        self.private = paths.run / "build"
         self._lock = paths.root / "locks" / "images.lock"
 
     # Locks
@@ -148,6 +152,11 @@ class Store:
         name = chain.partition(":")[2][:24]
         with locked(self.paths.root / "locks" / "layers" / name):
             yield
+
+    def sweep(self) -> None:
+        """Remove what processes that were killed have left unfinished; at any time, beside anybody."""
+        sweep(self.directory.temporary)
+        sweep(self.private)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import os
 import stat
+import subprocess
 import tarfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -146,3 +148,29 @@ def test_workdir_belongs_to_the_user(workshop: Workshop) -> None:
     assert made is not None
     assert (made.st_uid, made.st_gid) == (7, 8)
     assert len(workshop.image().layers) == 2
+
+
+def test_a_killed_build_leaves_no_secret_for_long(workshop: Workshop, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("hush")
+    workshop.write("Dockerfile", "FROM busybox\nRUN --mount=type=secret,id=s sleep 30\n")
+    options = ("--secret", f"id=s,src={tmp_path}/secret", str(workshop.context))
+    building = subprocess.Popen(
+        workshop.home.command("image", "build", "-t", "it", *options),
+        env=workshop.home.environ(), stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    private = workshop.store.private
+
+    def secrets() -> list[str]:
+        return [path.read_text() for path in private.rglob("*") if path.is_file()]
+
+    try:
+        deadline = time.monotonic() + 20
+        while not secrets() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert secrets() == ["hush"]
+    finally:
+        building.kill()
+        building.wait()
+    workshop.build("FROM busybox\nRUN echo next\n")
+    assert list(private.iterdir()) == []
+    assert list(workshop.store.directory.temporary.iterdir()) == []
