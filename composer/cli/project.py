@@ -214,7 +214,8 @@ def check_services(context: Context, services: Sequence[str], found: Sequence[Co
     from contextlib import suppress
 
     with suppress(SpecError):
-        known.update(load(context, ()).service_names)
+        loaded = load(context, ())
+        known.update(loaded.service_names, loaded.disabled)
     _refuse_unknown(unknown, known)
 
 

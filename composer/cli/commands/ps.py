@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -81,10 +82,6 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
     now = time.time()
     rows = [row(container, now, whole=args.no_trunc) for container in found]
-    if args.format in ("table", "pretty"):
-        # Every column but COMMAND is whole anyway; a table reads better with the short command.
-        for line in rows:
-            line["Command"] = line["Command"].replace("\n", " ")
     print_rows(context, rows, columns=COLUMNS, style=args.format)
     return 0
 
@@ -133,9 +130,10 @@ def row(container: Container, now: float, *, whole: bool) -> dict[str, Any]:
 
 
 def command(config: dict[str, Any], *, whole: bool = False) -> str:
-    """The quoted command line, cut to 20 characters unless *whole*."""
-    text = " ".join(config.get("process", {}).get("args", []))
-    return f'"{text if whole else _cut(text, 20)}"'
+    """The command line in docker's quotes, cut to 20 characters unless *whole*."""
+    name, *arguments = config.get("process", {}).get("args") or [""]
+    text = " ".join([name, *(f"'{word}'" if " " in word else word for word in arguments)])
+    return json.dumps(text if whole else _cut(text, 20), ensure_ascii=False)
 
 
 def status(container: Container, now: float) -> str:

@@ -30,7 +30,7 @@ def test_ps_shows_what_runs(make_context, add_container) -> None:
     assert lines[0].split() == ["NAME", "IMAGE", "COMMAND", "SERVICE", "CREATED", "STATUS", "PORTS"]
     assert [line.split()[0] for line in lines[1:]] == ["shop-web-1", "shop-web-2"]
     assert "Up 5 seconds (healthy)" in lines[2]
-    assert '"nginx -g daemon off;"' in lines[1]
+    assert '"nginx -g \'daemon of…"' in lines[1]
 
 
 def test_ps_all_json(make_context, add_container) -> None:
@@ -222,3 +222,25 @@ def test_version(capsys) -> None:
     out = capsys.readouterr().out.splitlines()
     assert out[:2] == [__version__, f"composer version {__version__}"]
     assert json.loads(out[2]) == {"version": __version__}
+
+
+@pytest.mark.parametrize(
+    ("args", "shown"),
+    [
+        (["sleep", "1"], '"sleep 1"'),
+        (["sh", "-c", "a b"], "\"sh -c 'a b'\""),
+        (["a b", 'say "x"', "\n"], '"a b \'say \\"x\\"\' \\n"'),
+        ([], '""'),
+    ],
+)
+def test_a_command_is_quoted_as_docker_does(args, shown) -> None:
+    assert ps.command({"process": {"args": args}}, whole=True) == shown
+
+
+def test_a_service_that_no_profile_includes_is_known(make_context, tmp_path) -> None:
+    (tmp_path / "compose.yaml").write_text(
+        "name: shop\nservices: {web: {image: i}, job: {image: i, profiles: [jobs]}}\n"
+    )
+    assert "job" not in call(ps, make_context(), "job")
+    with pytest.raises(NotFoundError, match="no such service: jib"):
+        call(ps, make_context(), "jib")
