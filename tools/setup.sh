@@ -9,8 +9,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages=(python3 python3-venv ca-certificates git nftables libnftables1 iptables iproute2 iputils-ping busybox-static
-    mmdebstrap debian-archive-keyring xz-utils zstd curl openssl openssh-client docker-registry apache2-utils skopeo podman)
+packages=(python3 python3-venv ca-certificates git nftables libnftables1 iptables iproute2 iputils-ping procps
+    busybox-static mmdebstrap debian-archive-keyring xz-utils zstd curl openssl openssh-client docker-registry
+    apache2-utils skopeo podman)
 case "${1:-}" in
     "") ;;
     bench) packages+=(docker.io podman buildah) ;;

@@ -2,6 +2,7 @@
 
 import io
 import os
+import stat
 import subprocess
 import tarfile
 import tempfile
@@ -100,6 +101,8 @@ def listing():
                 path = Path(directory, name)
                 status = path.lstat()
                 content = b""
+                # A whiteout (overlayfs) is made when the layer is unpacked; no archive holds its time.
+                whiteout = stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
                 if path.is_symlink():
                     content = os.readlink(path).encode()
                 elif path.is_file():
@@ -109,7 +112,7 @@ def listing():
                     status.st_uid,
                     status.st_gid,
                     status.st_rdev,
-                    int(status.st_mtime),
+                    0 if whiteout else int(status.st_mtime),
                     status.st_nlink if not path.is_dir() or path.is_symlink() else 0,
                     content,
                     tuple(
