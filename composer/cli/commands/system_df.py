@@ -42,7 +42,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     uses = containers(context.paths)
     used_images = {use.image_id for use in uses}
     sizes = {use.id: tree_size(context.paths.container(use.id)) for use in uses}
-    volumes = {name: tree_size(context.paths.volumes / name) for name in _names(context.paths.volumes)}
+    volumes = {name: tree_size(context.paths.volumes / name) for name in _volumes(context.paths)}
     used_volumes = _volumes_in_use(context.paths)
     if args.verbose:
         _print_all(context, images, {use.name: sizes[use.id] for use in uses}, volumes)
@@ -111,11 +111,10 @@ def _volumes_in_use(paths: Paths) -> set[str]:
     }
 
 
-def _names(directory: os.PathLike[str]) -> list[str]:
-    try:
-        return sorted(os.listdir(directory))
-    except FileNotFoundError:
-        return []
+def _volumes(paths: Paths) -> list[str]:
+    from composer.namespaces.volumes import VolumeManager
+
+    return [state.config.name for state in VolumeManager(paths).list()]
 
 
 def _row(kind: str, total: int, active: int, size: int, reclaimable: int) -> dict[str, Any]:

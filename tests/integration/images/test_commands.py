@@ -190,6 +190,14 @@ def test_df(composer, imported):
     assert "app" in composer("system", "df", "-v").stdout
 
 
+def test_what_is_no_volume_is_not_counted(tmp_path, composer, imported):
+    volumes = tmp_path / "home" / "lib" / "volumes"
+    volumes.mkdir(parents=True)
+    (volumes / ".lock").touch()
+    rows = [json.loads(line) for line in composer("system", "df", "--format", "json").stdout.splitlines()]
+    assert [row["TotalCount"] for row in rows if row["Type"] == "Local Volumes"] == ["0"]
+
+
 class TestProject:
     @pytest.fixture
     def container(self, tmp_path, composer, imported):
