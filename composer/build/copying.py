@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from dataclasses import dataclass, field
@@ -140,7 +141,9 @@ class Copier:
         try:
             self._lay(upper)
         except OSError as error:
-            raise BuildError(f"cannot copy {error.filename or ''}: {error.strerror}") from error
+            what = f"cannot copy {error.filename}" if error.filename else "cannot copy"
+            hint = "free some space and try again" if error.errno == errno.ENOSPC else ""
+            raise BuildError(f"{what}: {error.strerror}", hint=hint) from error
         upper.close()
 
     def _lay(self, upper: UpperDirectory) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import anyio
@@ -43,7 +44,8 @@ class BuildNetwork:
     async def close(self) -> None:
         """Remove it, also when the build is being cancelled, and what killed builds left."""
         if self._id:
-            with anyio.CancelScope(shield=True):
+            with anyio.CancelScope(shield=True), suppress(ComposerError):
+                # What cannot be removed now (a full disk) is swept by the next build; it must not hide why.
                 await self._engine.remove_network(self._id)
                 await self._sweep()
             self._id = ""

@@ -6,6 +6,7 @@ digests it came with.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from typing import TYPE_CHECKING
@@ -73,6 +74,9 @@ def take_layer(
             return making.commit(parent(), origin="split" if plain else "blob")
         except ImageError as error:
             raise type(error)(f"layer {blob.digest[:19]}: {error.message}", hint=error.hint) from error
+        except OSError as error:
+            hint = "free some space and try again" if error.errno == errno.ENOSPC else ""
+            raise ImageError(f"layer {blob.digest[:19]}: {error.strerror}", hint=hint) from error
         finally:
             making.close()
 
@@ -81,7 +85,9 @@ def _unpacked(making: LayerWork, keeper: _Keeper, stream: Iterator[bytes]) -> st
     """Unpack and verify the blob; damage on the way is told apart from a layer that really is bad."""
     try:
         found = making.unpack(stream)
-    except ImageError:
+    except ImageError as error:
+        if isinstance(error.__cause__, OSError):
+            raise  # this machine's trouble, such as a full disk, and not the archive's
         # What could not be unpacked may not be what was asked for: read on, and look at the digest.
         for _ in stream:
             pass

@@ -127,6 +127,8 @@ class NamespaceStep:
         if not self._launch:
             await anyio.to_thread.run_sync(self._remove)
             return
+        # The changes go first: with a full disk nothing could be written about the rest.
+        await anyio.to_thread.run_sync(lambda: shutil.rmtree(self.upper, ignore_errors=True))
         self._engine.network_manager.release(self._config.id)
         self._engine.remove_parents(self._launch["cgroup"]["path"])
         await anyio.to_thread.run_sync(self._remove)

@@ -80,7 +80,8 @@ class Database:
                 raise
             connection.execute("COMMIT")
         except sqlite3.OperationalError as error:
-            raise ComposerError(f"cannot write {self._path}: {error}") from error
+            hint = "free some space, then run the command again" if "full" in str(error) else ""
+            raise ComposerError(f"cannot write {self._path}: {error}", hint=hint) from error
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
         if self._version(connection) == len(self._migrations):

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.home import REPOSITORY
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.integration.build.conftest import Workshop
@@ -122,3 +125,32 @@ def _command(pid: int) -> bytes:
             return file.read()
     except OSError:
         return b""
+
+
+@pytest.fixture
+def small_disk(workshop: Workshop) -> Iterator[Workshop]:
+    """The installation on a disk of 14 MiB, with the base image."""
+    root = workshop.home.paths.root
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=14m", "tmpfs", root], check=True)
+    try:
+        workshop.home.import_image(REPOSITORY / ".cache/rootfs/busybox.tar", "busybox:latest")
+        yield workshop
+    finally:
+        subprocess.run(["umount", "-l", root], check=True)  # this process has the database open
+
+
+@pytest.mark.parametrize("step", ["COPY big /big", "RUN dd if=/dev/zero of=/big bs=1M count=20"])
+def test_a_full_disk_is_named_and_free_again_afterwards(small_disk: Workshop, step: str) -> None:
+    workshop = small_disk
+    with (workshop.context / "big").open("wb") as file:
+        for _ in range(20):
+            file.write(os.urandom(1 << 20))
+    done = workshop.build(f"FROM busybox\n{step}\n", check=False)
+    assert done.code == 1
+    assert "Dockerfile:2:1" in done.err, done.err
+    assert "No space left" in done.err
+    root = workshop.home.paths.root
+    free = os.statvfs(root)
+    assert free.f_bavail / free.f_blocks > 0.5, subprocess.run(["find", root, "-size", "+100k"], check=False)
+    assert list((root / "containers").iterdir() if (root / "containers").exists() else []) == []
+    assert workshop.build("FROM busybox\nRUN echo fits > /f\n").code == 0

@@ -12,8 +12,10 @@ import pytest
 from composer.errors import ImageError, RegistryError
 from composer.images.pull import pull
 from composer.images.push import push
+from composer.images.store import Store
 from composer.registry.settings import Host, Settings
 from composer.registry.transport import Abort
+from composer.state.paths import Paths
 
 pytestmark = pytest.mark.root
 
@@ -219,3 +221,20 @@ def test_the_registry_dies_and_comes_back(serve_registry, store, make_image, mak
         pull(other, f"127.0.0.1:{port}/app:1", settings=quick)
     with serve_registry(port=port):
         assert pull(other, f"127.0.0.1:{port}/app:1", settings=quick).image.id == image.id
+
+
+def test_a_full_disk_is_named_and_keeps_nothing(registry, store, make_image, quick, tmp_path):
+    make_image(f"{registry}/big:1", size=12_000_000)
+    push(store, f"{registry}/big:1", settings=quick)
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", small], check=True)
+    try:
+        there = Store(Paths(small / "lib", small / "run"))
+        with pytest.raises(ImageError, match=r"^layer sha256:\w{12}: .*No space left on device"):
+            pull(there, f"{registry}/big:1", settings=quick)
+        assert there.images() == []
+        free = os.statvfs(small)
+        assert free.f_bavail / free.f_blocks > 0.9
+    finally:
+        subprocess.run(["umount", "-l", small], check=True)  # the database is open
