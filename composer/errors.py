@@ -13,8 +13,9 @@
     |   `-- UnsupportedError      1    this machine lacks a feature, or privileges are missing
     |-- ImageError                1    an image, layer or archive is missing or broken
     |-- RegistryError             1    a registry refused, answered nonsense, or cannot be reached
-    |-- BuildError                1    a Dockerfile is wrong or one of its steps failed; has `where`
-    `-- Interrupted             130    Ctrl-C
+    `-- BuildError                1    a Dockerfile is wrong or one of its steps failed; has `where`
+
+Ctrl-C is Python's KeyboardInterrupt and ends in 130.
 
 Library code raises; only `cli` prints and exits. A message is one sentence that says what is wrong;
 `hint` says what to do, in the imperative; `where` points at the place in a file.
@@ -157,12 +158,6 @@ class BuildError(ComposerError):
     """A Dockerfile is wrong, or one of its steps failed."""
 
 
-class Interrupted(ComposerError):  # noqa: N818 - an interruption is not an error of anybody's
-    """The user pressed Ctrl-C."""
-
-    exit_code = 130
-
-
 __all__ = [
     "BuildError",
     "CannotInvokeError",
@@ -172,7 +167,6 @@ __all__ = [
     "DependencyFailedError",
     "EngineError",
     "ImageError",
-    "Interrupted",
     "Location",
     "NotFoundError",
     "OperationTimeoutError",

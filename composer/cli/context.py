@@ -45,11 +45,6 @@ class Context:
         self._project_name = ""
 
     @property
-    def load_options(self) -> GlobalOptions:
-        """The options that say which project: files, profiles, env_files, project_name, project_directory."""
-        return self.options
-
-    @property
     def paths(self) -> Paths:
         """Where state lives (`COMPOSER_HOME`)."""
         if self._paths is None:

@@ -75,14 +75,6 @@ class Reference(NamedTuple):
         """Whether it names `latest`, given or implied, which changes under its users."""
         return not self.digest and self.tag in ("", "latest")
 
-    def with_tag(self, tag: str) -> Reference:
-        """The same repository by *tag* alone."""
-        return self._replace(tag=tag, digest="")
-
-    def with_digest(self, digest: str) -> Reference:
-        """The same repository by *digest* alone."""
-        return self._replace(tag="", digest=digest)
-
 
 def parse(text: str) -> Reference:
     """Parse and normalise an image name.

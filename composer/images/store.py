@@ -375,13 +375,6 @@ class Store:
                 return self.blobs.path(row["digest"])
         return None
 
-    def diff_id_of(self, digest: str) -> str:
-        """The diff ID behind a compressed blob, or empty when it was never seen."""
-        connection = self.database.connection()
-        query = "SELECT diff_id FROM layer_blobs WHERE digest = ?"
-        row = connection.execute(query, (digest,)).fetchone()
-        return str(row[0]) if row else ""
-
     # Inside
 
     def _just_put(self, image_id: str, names: Sequence[reference.Reference]) -> bool:

@@ -5,16 +5,13 @@ Each function takes a value and its path and raises ValueError with a sentence w
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 from composer.spec.interpolate import to_boolean
 from composer.spec.scalars import go_text
-from composer.spec.tree import Map, like, place_of, places_of, seq_like
+from composer.spec.tree import like, place_of, places_of, seq_like
 from composer.spec.units import format_duration, parse_duration, parse_size
 from composer.spec.words import split_words
-
-Convert: TypeAlias = Callable[[Any], Any]
 
 
 def text(value: Any) -> Any:
@@ -231,18 +228,7 @@ def provider_options(value: Any) -> Any:
     return result
 
 
-def published(value: Any) -> Any:
-    """A host port or a range, as text."""
-    return go_text(value)
-
-
-def plain(value: Any) -> Any:
-    """As it is."""
-    return value
-
-
 __all__ = [
-    "Map",
     "boolean",
     "device_count",
     "duration",
@@ -253,10 +239,8 @@ __all__ = [
     "mode",
     "number",
     "opt_out",
-    "plain",
     "probe",
     "provider_options",
-    "published",
     "size",
     "ssh",
     "text",

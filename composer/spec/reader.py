@@ -22,7 +22,6 @@ MAX_NODES: Final = 100_000
 MAX_DEPTH: Final = 200
 MAX_BYTES: Final = 10 * 1024 * 1024
 
-_STRING_TAGS: Final = frozenset(("tag:yaml.org,2002:str", "!"))
 _SCALAR_TAGS: Final = frozenset(f"tag:yaml.org,2002:{name}" for name in ("int", "float", "bool", "null"))
 
 

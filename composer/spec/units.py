@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from typing import Final
 
-NANOSECOND: Final = 1
 _UNITS: Final = {
     "ns": 1,
     "us": 1_000,

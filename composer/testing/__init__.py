@@ -4,6 +4,8 @@
         shop = composer_project("examples/shop/compose.yaml")
         with urllib.request.urlopen(shop.url("proxy", 80)) as answer:
             assert answer.status == 200
+
+The fixtures are in `composer.testing.plugin`.
 """
 
 from __future__ import annotations

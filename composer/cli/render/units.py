@@ -9,7 +9,6 @@ _BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 MINUTE = 60
 HOUR = 3600
-DAY = 24 * HOUR
 
 
 def human_bytes(size: float) -> str:

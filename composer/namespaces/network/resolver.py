@@ -130,12 +130,6 @@ class Resolver:
         self._clients[container] = client
         self._group.start_soon(self._serve, client)
 
-    def set_networks(self, container: str, networks: Sequence[str], *, forward: bool) -> None:
-        """A container joined or left a network."""
-        client = self._clients.get(container)
-        if client is not None:
-            client.networks, client.forward = tuple(networks), forward
-
     def remove(self, container: str) -> None:
         """Serve a container no more."""
         client = self._clients.pop(container, None)
