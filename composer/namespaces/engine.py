@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from composer.engine import ContainerState, EngineEvent
-from composer.errors import ConflictError, EngineError, NotFoundError
+from composer.errors import ComposerError, ConflictError, EngineError, NotFoundError
 from composer.namespaces import joining, links, starting
 from composer.namespaces.auto_removal import AutoRemoval
 from composer.namespaces.broadcast import Broadcast
@@ -170,8 +170,14 @@ class NamespaceEngine:
         group = self.cgroup_of(state.config)
         self.clean_up(state.config)
         self.remove_parents(group)
-        self.network_manager.release(container_id)
+        released = False
+        with suppress(ComposerError):  # a full disk; what fills it may be this container's files
+            self.network_manager.release(container_id)
+            released = True
         await anyio.to_thread.run_sync(self.store.remove, container_id, state.config.name)
+        if not released:
+            with suppress(ComposerError):  # leases of containers that are gone are dropped with the next one
+                self.network_manager.release(container_id)
         self.publish_event("destroy", state)
         if volumes:
             self._remove_anonymous(state.config)
