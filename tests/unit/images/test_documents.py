@@ -255,7 +255,7 @@ class TestLock:
                 "f": {},
             }
         }
-        apply_lock(document, read_lock(path))
+        apply_lock(document["services"], read_lock(path))
         images = [service.get("image") for service in document["services"].values()]
         assert images == [
             f"debian@{DIGEST}",
