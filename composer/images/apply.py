@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 from composer.errors import ImageError
 from composer.images.compression import CHUNK, decompressed
 from composer.images.layers import Layer, LayerDirectory, chain_id
+from composer.images.limits import Limits
 from composer.images.pipe import Pipe
 from composer.images.split import SplitWriter
 from composer.images.stack import Stack
 from composer.images.tarreader import TarReader
 from composer.images.temporary import scratch
-from composer.images.unpack import Limits, Unpacker
+from composer.images.unpack import Unpacker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

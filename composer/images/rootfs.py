@@ -27,6 +27,10 @@ class Place(NamedTuple):
     fd: int
     path: bytes
 
+    def child(self, base: bytes) -> bytes:
+        """The path below the root of what is called *base* in it."""
+        return self.path + b"/" + base if self.path else base
+
 
 class Root:
     """Resolves directories below *path* and keeps their descriptors.

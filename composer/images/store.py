@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from composer.images.limits import Limits
     from composer.images.remove import Removal
-    from composer.images.unpack import Limits
     from composer.state.paths import Paths
 
 _MOMENT = 60.0

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from composer.errors import ImageError
 from composer.images import tarformat as tar
+from composer.images.limits import DEPTH_LIMIT
 from composer.images.rootfs import show
 from composer.images.stack import is_opaque, is_whiteout
-from composer.images.unpack import DEPTH_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

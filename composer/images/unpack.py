@@ -14,15 +14,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from composer.errors import ImageError
-from composer.frozen import frozen
 from composer.images import tarformat as tar
+from composer.images.limits import DEPTH_LIMIT, PATH_LIMIT
 from composer.images.rootfs import Place, Root, clean, show
 from composer.images.stack import OPAQUE_XATTRS, Stack, is_whiteout
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
+    from composer.images.limits import Limits
     from composer.images.split import SplitWriter
     from composer.images.tarreader import Entry, TarReader
 
@@ -31,44 +31,6 @@ _WHITEOUT = b".wh."
 _OPAQUE = b".wh..wh..opq"
 _TIME_LIMIT = 1 << 62
 _IGNORED_XATTRS = ("trusted.overlay.", "user.overlay.", "security.selinux")
-_GIB = 1 << 30
-PATH_LIMIT = 4096 - 256
-DEPTH_LIMIT = 300
-
-
-@frozen
-class Limits:
-    """Bounds against archives made to fill the disk.
-
-    Attributes:
-        size: Bytes of file content in one layer.
-        entries: Entries in one layer.
-        ratio: Uncompressed to compressed size, looked at from the first GiB on.
-    """
-
-    size: int = 64 * _GIB
-    entries: int = 4_000_000
-    ratio: int = 200
-
-    @classmethod
-    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Limits:
-        """COMPOSER_LAYER_LIMIT (bytes), COMPOSER_LAYER_ENTRIES and COMPOSER_LAYER_RATIO over the defaults.
-
-        Raises:
-            ImageError: One of them is no positive number.
-        """
-        env = os.environ if environ is None else environ
-        values = []
-        for name, default in (
-            ("COMPOSER_LAYER_LIMIT", cls().size),
-            ("COMPOSER_LAYER_ENTRIES", cls().entries),
-            ("COMPOSER_LAYER_RATIO", cls().ratio),
-        ):
-            text = env.get(name, "")
-            if text and not (text.isdigit() and int(text)):
-                raise ImageError(f"{name}={text!r} is not a positive number")
-            values.append(int(text) if text else default)
-        return cls(*values)
 
 
 class _LateLink(NamedTuple):
@@ -183,7 +145,7 @@ class Unpacker:
         if entry.kind == tar.REGULAR:
             self._regular(place, base, entry)
             return
-        path = place.path + b"/" + base if place.path else base
+        path = place.child(base)
         if entry.kind == tar.DIRECTORY:
             self._make_directory(place, base, path)
             self._directory_attributes(place, path, base, entry)
@@ -214,7 +176,7 @@ class Unpacker:
         try:
             fd = os.open(base, _CREATE, entry.mode & 0o777, dir_fd=place.fd)
         except FileExistsError:
-            self._make_way(place, base, place.path + b"/" + base if place.path else base)
+            self._make_way(place, base, place.child(base))
             fd = os.open(base, _CREATE, entry.mode & 0o777, dir_fd=place.fd)
         try:
             size = entry.size
@@ -230,7 +192,7 @@ class Unpacker:
                 else:
                     if self._split is not None:
                         raw = self._reader.raw
-                        path = place.path + b"/" + base if place.path else base
+                        path = place.child(base)
                         self._split.file(raw or b"", path, size)
                         if raw is not None:
                             raw.clear()
@@ -253,7 +215,7 @@ class Unpacker:
             os.close(fd)
 
     def _write_sparse(self, fd: int, place: Place, base: bytes, entry: Entry) -> None:
-        self._unsplit.add(place.path + b"/" + base if place.path else base)
+        self._unsplit.add(place.child(base))
         os.ftruncate(fd, entry.real_size)
         content = self._reader.record_content()
         piece = b""
@@ -330,7 +292,7 @@ class Unpacker:
     # Helpers
 
     def _make_parent(self, place: Place, base: bytes) -> bool:
-        path = place.path + b"/" + base if place.path else base
+        path = place.child(base)
         _check_depth(path)
         try:
             os.mkdir(base, 0o755, dir_fd=place.fd)

@@ -9,7 +9,7 @@ import tarfile
 import pytest
 
 from composer.errors import ImageError
-from composer.images.unpack import Limits
+from composer.images.limits import Limits
 
 pytestmark = pytest.mark.root
 
