@@ -141,6 +141,14 @@ class Local:
             yield names.update
 
 
+def show_as_agent(project: str) -> None:
+    """Let ps(1) show this process as `composer-agent PROJECT`, however it was started."""
+    from composer.namespaces.kernel import title
+
+    title.remember()
+    title.change(b"composer-agent", f"composer-agent {project}".encode())
+
+
 def start_zygote() -> Zygote:
     """Start what forks containers, before anything else is imported: it gets ready on another core.
 

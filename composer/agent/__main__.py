@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from composer.agent.sockets import LOCK, listen
-from composer.app import start_zygote
+from composer.app import show_as_agent, start_zygote
 from composer.state.paths import Paths
 
 if TYPE_CHECKING:
@@ -33,9 +33,19 @@ _NEEDED = (
 
 
 def main() -> int:
-    """Run the agent; returns its exit code."""
+    """The agent as a program of its own; returns its exit code."""
+    if sys.argv[1:] == ["--adopt"]:
+        return run(socket.socket(fileno=fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 3)))
+    return run(None)
+
+
+def run(first: socket.socket | None) -> int:
+    """Be the agent of a project from here on; returns the exit code.
+
+    Args:
+        first: The first client, which says which project; None when the command line does.
+    """
     gc.disable()  # what is imported stays: looking for garbage meanwhile took an eighth of the time
-    first = socket.socket(fileno=fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 3)) if _is_fresh() else None
     _detach(first.fileno() if first is not None else -1)
     zygote = start_zygote() if os.geteuid() == 0 else None
     _import_what_every_agent_needs()
@@ -59,10 +69,6 @@ def main() -> int:
     return _serve(paths, name, first, zygote)
 
 
-def _is_fresh() -> bool:
-    return sys.argv[1:] == ["--adopt"]
-
-
 def _serve(paths: Paths, name: str, first: socket.socket | None, zygote: Zygote | None) -> int:
     import anyio
 
@@ -71,6 +77,7 @@ def _serve(paths: Paths, name: str, first: socket.socket | None, zygote: Zygote 
     from composer.errors import ComposerError
 
     directory = paths.project_run(name)
+    show_as_agent(name)
     try:
         listener = listen(directory)
         listener.setblocking(False)
@@ -97,7 +104,8 @@ def _detach(keep: int) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
-    os.closerange(3 if keep < 3 else keep + 1, os.sysconf("SC_OPEN_MAX"))
+    os.closerange(3, max(keep, 3))
+    os.closerange(max(keep + 1, 3), os.sysconf("SC_OPEN_MAX"))
 
 
 def _import_what_every_agent_needs() -> None:

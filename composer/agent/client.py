@@ -35,17 +35,18 @@ ATTEMPTS = 3
 _early: socket.socket | None = None
 
 
-def start_early(paths: Paths, project: str = "") -> None:
+def start_early(paths: Paths, project: str = "", *, fork: bool = False) -> None:
     """Start an agent that belongs to no project yet, unless it will probably not be needed.
 
     Args:
         paths: Where state lives.
         project: The project's name, when it is known already; else one running agent is taken as a sign
             that the project is up.
+        fork: Make it of this process, which has one thread and has not done anything yet.
     """
     global _early  # noqa: PLW0603 - one process, one early agent
     if _early is None and os.geteuid() == 0 and not _probably_running(paths, project):
-        _early = _spawn()
+        _early = _fork() if fork else _spawn()
 
 
 def connect_or_start(paths: Paths, project: str) -> Client:
@@ -191,6 +192,30 @@ def _spawn() -> socket.socket:
     finally:
         theirs.close()
         os.close(null)
+    return ours
+
+
+def _fork() -> socket.socket:
+    """An agent that goes on from here: it need not start an interpreter, nor import what is here already."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        pid = os.fork()
+    except OSError as error:
+        ours.close()
+        theirs.close()
+        raise EngineError(f"cannot start an agent: {error}") from error
+    if pid == 0:
+        code = 1
+        try:
+            ours.close()
+            os.setsid()
+            os.environ.update(_environment())
+            from composer.agent.__main__ import run
+
+            code = run(theirs)
+        finally:
+            os._exit(code)
+    theirs.close()
     return ours
 
 

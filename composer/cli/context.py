@@ -25,6 +25,7 @@ class Context:
         stdout: Where data goes.
         stderr: Where everything else goes.
         cwd: The directory the command was given in.
+        alone: This process is the program `composer`, and runs nothing else.
     """
 
     def __init__(
@@ -35,7 +36,9 @@ class Context:
         stdout: TextIO | None = None,
         stderr: TextIO | None = None,
         cwd: str = "",
+        alone: bool = False,
     ) -> None:
+        self.alone = alone
         self.options = options or GlobalOptions()
         self.environ: Mapping[str, str] = os.environ if environ is None else environ
         self.stdout = stdout or sys.stdout

@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         debug = debug or options.debug
         from composer.cli.context import Context
 
-        code = dispatch(rest, Context(options))
+        code = dispatch(rest, Context(options, alone=argv is None))
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader went away (`composer logs | head`): end as SIGPIPE would, and keep the interpreter's

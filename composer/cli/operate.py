@@ -39,7 +39,7 @@ def start_agent(context: Context) -> None:
     from composer.cli.project import quick_name
 
     given = context.options.project_name or context.environ.get("COMPOSE_PROJECT_NAME", "")
-    start_early(context.paths, given or quick_name(context))
+    start_early(context.paths, given or quick_name(context), fork=context.alone)
 
 
 def up(context: Context, options: Mapping[str, Any], loaded: LoadedProject, *, title: str = "up") -> int:

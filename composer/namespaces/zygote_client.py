@@ -73,7 +73,8 @@ class Zygote:
         Raises:
             EngineError: It cannot be reached, even after it was started anew.
         """
-        message = kind.encode() + b" " + marshal.dumps(launch)
+        # Version 2 has no interned strings: making them grew a table of the shim by 300 KiB.
+        message = kind.encode() + b" " + marshal.dumps(launch, 2)
         if len(message) > MESSAGE:
             raise EngineError(
                 f"the configuration of container {launch['name']} is too large: {len(message)} bytes",

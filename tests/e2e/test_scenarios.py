@@ -446,7 +446,7 @@ def test_containers_outlive_their_agent(scenario) -> None:
     agents = [
         pid
         for pid in project.home.pids()
-        if b"composer.agent" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+        if b"composer-agent" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
     assert agents
     for pid in agents:

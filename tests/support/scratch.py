@@ -83,7 +83,7 @@ def _has_open(pid, wanted):
             with contextlib.suppress(OSError):
                 found = os.stat(f"/proc/{pid}/fd/{fd}")
                 if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino):
-                    return b"composer.agent" in open(f"/proc/{pid}/cmdline", "rb").read()
+                    return b"composer-agent" in open(f"/proc/{pid}/cmdline", "rb").read()
     return False
 
 

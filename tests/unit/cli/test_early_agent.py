@@ -11,7 +11,9 @@ from composer.cli.main import main
 def started(monkeypatch, tmp_path):
     """The projects for which an agent was started early, from a directory with a project of this name."""
     projects: list[str] = []
-    monkeypatch.setattr("composer.agent.client.start_early", lambda _paths, project: projects.append(project))
+    monkeypatch.setattr(
+        "composer.agent.client.start_early", lambda _paths, project, fork: projects.append(project)
+    )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COMPOSER_HOME", str(tmp_path / "home"))
     (tmp_path / "compose.yaml").write_text("name: early\nservices: {a: {image: 3}}\n", encoding="utf-8")
