@@ -107,14 +107,6 @@ def _config(config: ImageConfig) -> dict[str, Any]:
         result["StopSignal"] = config.stop_signal
     if config.shell is not None:
         result["Shell"] = list(config.shell)
-    probe = config.healthcheck
-    if probe is not None:
-        numbers = {
-            "Interval": probe.interval,
-            "Timeout": probe.timeout,
-            "StartPeriod": probe.start_period,
-            "StartInterval": probe.start_interval,
-            "Retries": probe.retries,
-        }
-        result["Healthcheck"] = {"Test": list(probe.test)} | {k: n for k, n in numbers.items() if n}
+    if config.healthcheck is not None:
+        result["Healthcheck"] = config.healthcheck.document()
     return result

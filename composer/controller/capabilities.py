@@ -4,24 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from composer.engine import CAPABILITIES, DEFAULT_CAPABILITIES
 from composer.errors import SpecError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-ALL = (
-    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE "
-    "NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT "
-    "SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE "
-    "AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ "
-    "PERFMON BPF CHECKPOINT_RESTORE"
-).split()
-
-DEFAULT = frozenset(
-    "CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SETPCAP NET_BIND_SERVICE NET_RAW SYS_CHROOT MKNOD "
-    "AUDIT_WRITE SETFCAP".split()
-)
-"""What Docker gives a container that asks for nothing."""
 
 
 def effective(add: Iterable[str], drop: Iterable[str], *, privileged: bool = False) -> tuple[str, ...]:
@@ -32,24 +19,24 @@ def effective(add: Iterable[str], drop: Iterable[str], *, privileged: bool = Fal
     """
     added, dropped = _names(add, "cap_add"), _names(drop, "cap_drop")
     if privileged:
-        kept = set(ALL)
+        kept = set(CAPABILITIES)
     elif "ALL" in added:
-        kept = set(ALL) - dropped
+        kept = set(CAPABILITIES) - dropped
     elif "ALL" in dropped:
         kept = added
     else:
-        kept = set(DEFAULT) - dropped | added
-    return tuple(name for name in ALL if name in kept)
+        kept = set(DEFAULT_CAPABILITIES) - dropped | added
+    return tuple(name for name in CAPABILITIES if name in kept)
 
 
 def _names(words: Iterable[str], attribute: str) -> set[str]:
     result = set()
     for position, word in enumerate(words):
         name = word.upper().removeprefix("CAP_")
-        if name != "ALL" and name not in ALL:
+        if name != "ALL" and name not in CAPABILITIES:
             from difflib import get_close_matches
 
-            close = get_close_matches(name, ALL, 1)
+            close = get_close_matches(name, CAPABILITIES, 1)
             raise SpecError(
                 f"unknown capability {word!r} in {attribute}",
                 hint=f"did you mean {close[0]}?" if close else "see capabilities(7) for the names",

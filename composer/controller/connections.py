@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from composer.controller import labels
 from composer.controller.surroundings import other_container
 from composer.engine import Attachment, PortMapping
 from composer.errors import SpecError
+from composer.values import is_address
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -114,12 +114,10 @@ def name_servers(service: Service) -> tuple[str, ...]:
         SpecError: One is not an address.
     """
     for position, server in enumerate(service.dns):
-        try:
-            ipaddress.ip_address(server)
-        except ValueError:
+        if not is_address(server):
             raise SpecError(
                 f"{server!r} is not an IP address",
                 hint="a name server is known by its address, such as 1.1.1.1",
                 path=f"services.{service.name}.dns[{position}]",
-            ) from None
+            )
     return service.dns

@@ -8,6 +8,7 @@ All times are seconds, all sizes bytes, all ids 64 hex digits.
 from __future__ import annotations
 
 from composer.engine.config import (
+    CAPABILITIES,
     DEFAULT_CAPABILITIES,
     Attachment,
     ContainerConfig,
@@ -42,6 +43,7 @@ from composer.engine.state import (
 )
 
 __all__ = [
+    "CAPABILITIES",
     "DEFAULT_CAPABILITIES",
     "Attachment",
     "ContainerConfig",

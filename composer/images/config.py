@@ -30,6 +30,17 @@ class ImageHealthcheck:
     start_interval: int = 0
     retries: int = 0
 
+    def document(self) -> dict[str, Any]:
+        """As an image's configuration spells it; zeros are left out."""
+        numbers = {
+            "Interval": self.interval,
+            "Timeout": self.timeout,
+            "StartPeriod": self.start_period,
+            "StartInterval": self.start_interval,
+            "Retries": self.retries,
+        }
+        return {"Test": list(self.test)} | {key: number for key, number in numbers.items() if number}
+
 
 @frozen
 class History:
@@ -272,15 +283,7 @@ def _to_document(image: ImageConfig) -> dict[str, Any]:
         if words is not None:
             config[key] = list(words)
     if image.healthcheck is not None:
-        probe = image.healthcheck
-        numbers = {
-            "Interval": probe.interval,
-            "Timeout": probe.timeout,
-            "StartPeriod": probe.start_period,
-            "StartInterval": probe.start_interval,
-            "Retries": probe.retries,
-        }
-        config["Healthcheck"] = {"Test": list(probe.test)} | {key: n for key, n in numbers.items() if n}
+        config["Healthcheck"] = image.healthcheck.document()
     document = dict(image.extra)
     document |= {
         "architecture": image.architecture,

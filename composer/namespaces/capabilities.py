@@ -4,26 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from composer.engine import CAPABILITIES
 from composer.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-NAMES = (
-    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE "
-    "NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT "
-    "SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE "
-    "AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ "
-    "PERFMON BPF CHECKPOINT_RESTORE"
-).split()
-
-DEFAULT = (
-    "CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SETPCAP NET_BIND_SERVICE NET_RAW SYS_CHROOT MKNOD "
-    "AUDIT_WRITE SETFCAP"
-).split()
-"""What Docker gives a container that asks for nothing."""
-
-_NUMBERS = {name: number for number, name in enumerate(NAMES)}
+_NUMBERS = {name: number for number, name in enumerate(CAPABILITIES)}
 
 
 def last() -> int:
@@ -32,7 +19,7 @@ def last() -> int:
         with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as file:
             return int(file.read())
     except (OSError, ValueError):
-        return len(NAMES) - 1
+        return len(CAPABILITIES) - 1
 
 
 def mask(names: Iterable[str]) -> int:

@@ -10,11 +10,12 @@ import os
 import stat
 from typing import TYPE_CHECKING, Any
 
+from composer.engine import CAPABILITIES
 from composer.errors import EngineError, UnsupportedError
-from composer.namespaces import security
+from composer.namespaces import capabilities, security
 from composer.namespaces.kernel import constants as c
 from composer.namespaces.launch_mounts import compile_mounts
-from composer.namespaces.sandbox import capabilities, devices
+from composer.namespaces.sandbox import devices
 from composer.namespaces.seccomp import compile_program
 from composer.namespaces.signals import signal_number
 from composer.values import to_json
@@ -212,7 +213,7 @@ def compile_process(process: Process, options: Security, *, privileged: bool) ->
         )
     everything = privileged or process.privileged
     names = ["ALL"] if everything else list(process.capabilities)
-    program = compile_program(options.seccomp, capabilities.NAMES if everything else names)
+    program = compile_program(options.seccomp, CAPABILITIES if everything else names)
     return {
         "args": list(process.args),
         "env": list(process.env),

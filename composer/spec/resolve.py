@@ -148,8 +148,11 @@ def check_fields(tree: Any) -> None:
 
     def port(value: Any, path: Path) -> Any:
         address = value.get("host_ip") if isinstance(value, dict) else None
-        if isinstance(address, str) and address and not _is_address(address):
-            raise spec_error(f"invalid ip address: {address}", tree, path)
+        if isinstance(address, str) and address:
+            from composer.values import is_address  # few ports have one
+
+            if not is_address(address):
+                raise spec_error(f"invalid ip address: {address}", tree, path)
         return value
 
     def target(value: Any, path: Path) -> Any:
@@ -184,13 +187,3 @@ def check_fields(tree: Any) -> None:
             }
         ),
     )
-
-
-def _is_address(text: str) -> bool:
-    import ipaddress
-
-    try:
-        ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return False
-    return True

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from composer.errors import EngineError
 from composer.frozen import frozen
 from composer.namespaces.network.endpoint import DNS_ADDRESS
+from composer.values import is_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -168,7 +169,7 @@ def parse(text: str) -> ResolvConf:
     for line in text.splitlines():
         words = line.split("#")[0].split(";")[0].split()
         match words:
-            case ["nameserver", address, *_] if _is_address(address):
+            case ["nameserver", address, *_] if is_address(address):
                 servers.append(address)
             case ["search" | "domain", *domains]:
                 search = tuple(domains)
@@ -180,14 +181,6 @@ def parse(text: str) -> ResolvConf:
 def is_loopback(server: str) -> bool:
     """Whether a name server's address means the machine that asks."""
     return ipaddress.ip_address(server.partition("%")[0]).is_loopback
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return False
-    return True
 
 
 def _stamp(path: str) -> object:

@@ -6,11 +6,11 @@ import dataclasses
 
 import pytest
 
-from composer.engine import ContainerConfig, Mount, Process, Resources, Rlimit
+from composer.engine import DEFAULT_CAPABILITIES, ContainerConfig, Mount, Process, Resources, Rlimit
 from composer.errors import EngineError, UnsupportedError
+from composer.namespaces.capabilities import mask
 from composer.namespaces.kernel import constants as c
 from composer.namespaces.launch import cgroup_path, compile_launch
-from composer.namespaces.sandbox.capabilities import DEFAULT, mask
 from composer.state.paths import Paths
 
 BASE = ContainerConfig(
@@ -45,7 +45,7 @@ def mounts(launch):
 
 
 def test_dockers_default_capabilities_are_its_mask():
-    assert mask(DEFAULT) == 0xA80425FB
+    assert mask(DEFAULT_CAPABILITIES) == 0xA80425FB
 
 
 @pytest.mark.parametrize("name", ["CAP_NET_RAW", "net_raw", "NET_RAW"])
