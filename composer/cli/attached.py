@@ -19,9 +19,10 @@ from composer.cli.operate import connect, operate
 from composer.cli.render import make_renderer
 from composer.cli.render.base import BaseRenderer
 from composer.cli.render.logs import LogPrinter
+from composer.cli.snapshot import PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from composer.agent.client import Client
     from composer.cli.context import Context
@@ -238,7 +239,7 @@ class Attached:
             if read in ready:
                 os.read(read, 64)
             for change in follower.changes(0):
-                self._show(change, printer, write)
+                self._show(change, follower, printer, write)
             while handled < self._interrupts:
                 handled += 1
                 self._stop_for_user(handled, write)
@@ -248,7 +249,7 @@ class Attached:
                 if not self._stopping.done:
                     continue
                 for change in follower.changes(0):
-                    self._show(change, printer, write)
+                    self._show(change, follower, printer, write)
                 # A container that ended by itself cannot be killed, and need not be.
                 if self._stopping.error is not None and follower.patience() is None:
                     raise self._stopping.error
@@ -270,18 +271,23 @@ class Attached:
         timeout = {"timeout": self._options.get("timeout")} if op == "stop" else {}
         self._stopping = self._request(op, {"services": services, **timeout}, write, show=True)
 
-    def _show(self, change: Change, printer: LogPrinter, write: int) -> None:
+    def _show(self, change: Change, follower: Follower, printer: LogPrinter, write: int) -> None:
         container = change.container
         name = container.short_name
         if change.line is not None:
             printer.line(name, change.line.text, stream=change.line.stream, time=change.line.time)
             return
         if change.kind == "removed":
+            if container.alive and _is_replaced(container, follower.containers):
+                printer.status(name, "has been recreated")
             return
         before = change.before or {}
         ran = before.get("status") in ("running", "paused", "stopping")
         again = before.get("restart_count", 0) != container.state.get("restart_count", 0)
         if not ran or (container.status in ("running", "paused", "stopping") and not again):
+            return
+        if _is_replaced(container, follower.containers):
+            printer.status(name, "has been recreated")
             return
         suffix = " (restarting)" if container.status in ("restarting", "running") else ""
         printer.status(name, f"exited with code {container.exit_code}{suffix}")
@@ -302,3 +308,12 @@ class Attached:
             self._code = container.exit_code
         self._context.stderr.write("Aborting on container exit...\n")
         self._stop("stop", write)
+
+
+def _is_replaced(container: Container, others: Sequence[Container]) -> bool:
+    """Whether a newer container was made to take its place: then its end is not the service's."""
+    return any(
+        other.labels.get(f"{PREFIX}replace") == container.name
+        and other.config.get("created", 0.0) > container.config.get("created", 0.0)
+        for other in others
+    )

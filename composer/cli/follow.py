@@ -21,7 +21,8 @@ _PARENT = inotify.IN_CREATE | inotify.IN_MOVED_TO | inotify.IN_DELETE
 
 
 LINGER = 2.0
-"""Seconds that containers which were stopped by hand have to come back: `restart` stops before it starts."""
+"""Seconds that containers which were stopped by hand have to come back: `restart` stops before it starts. One
+that replaces another is made before that one is stopped, and started afterwards."""
 
 
 class Change(NamedTuple):
@@ -100,12 +101,15 @@ class Follower:
     def patience(self) -> float | None:
         """Seconds until it is certain that nothing runs any more: None while something does, 0 when it is.
 
-        What was stopped by hand is waited for a little.
+        What was stopped by hand, or was only made so far, is waited for a little.
         """
         if any(container.alive for container in self.containers):
             self._quiet_since = 0.0
             return None
-        if not any(container.state.get("stopped_by_user") for container in self.containers):
+        if not any(
+            container.state.get("stopped_by_user") or container.status == "created"
+            for container in self.containers
+        ):
             return 0.0
         self._quiet_since = self._quiet_since or time.monotonic()
         return max(self._quiet_since + LINGER - time.monotonic(), 0.0)

@@ -141,14 +141,18 @@ def _project(config: dict[str, Any]) -> str:
 
 def _state(paths: Paths, container_id: str) -> dict[str, Any]:
     """The state, corrected as `namespaces.store` does: for a shim that is gone, and after a reboot."""
-    state = _read(f"{paths.run}/containers/{container_id}/state.json")
+    path = f"{paths.run}/containers/{container_id}/state.json"
+    state = _read(path)
+    if state is not None and state.get("status") in ALIVE and not _shim_alive(state):
+        state = _read(path)  # its last word may have come between the reading and the look
     if state is not None:
         if state.get("status") in ALIVE and not _shim_alive(state):
             return {**state, "status": "exited", "pid": 0, "health": "none", "exit_code": KILLED}
         return state
     directory = f"{paths.root}/containers/{container_id}"
     state = _read(f"{directory}/state.json")
-    if state is None and os.path.exists(f"{directory}/container.log"):
+    ran = os.path.exists(f"{directory}/container.log")
+    if state is None and ran and not os.path.isdir(f"{paths.run}/containers/{container_id}"):
         return {"status": "exited", "exit_code": LOST, "error": "the machine was restarted while it ran"}
     return state or {}
 

@@ -188,7 +188,8 @@ class ContainerStore:
                 values["error"] = values["error"] or SHIM_KILLED
             return values
         values = read_json(directory / "state.json")
-        if values is None and (directory / "container.log").exists():
+        # With a run directory it is just being started: its shim opens the log before it writes a state.
+        if values is None and (directory / "container.log").exists() and not path.parent.is_dir():
             return {
                 "id": container_id,
                 "name": self.config(container_id).name,

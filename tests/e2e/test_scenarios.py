@@ -108,6 +108,19 @@ def test_abort_on_exit_stops_the_rest_and_returns_the_code(scenario) -> None:
     assert all(row["State"] == "exited" for row in project.ps().values())
 
 
+def test_a_container_that_is_recreated_has_not_ended(scenario) -> None:
+    project = scenario("attached")
+    process = project.start("--profile", "stay", "up", "--abort-on-container-exit", "stayer")
+    assert process.stdout.readline() == "Attaching to stayer-1\n"
+    assert process.stdout.readline() == "stayer-1  | staying\n"
+    project("--profile", "stay", "up", "-d", "--force-recreate", "stayer")
+    said = [process.stdout.readline() for _ in range(3)]
+    assert said == ["stayer-1  | leaving\n", "stayer-1 has been recreated\n", "stayer-1  | staying\n"]
+    project("--profile", "stay", "stop", "stayer")
+    out, _ = process.communicate(timeout=30)
+    assert "stayer-1 exited with code 0" in out
+
+
 def test_exit_code_from(scenario) -> None:
     project = scenario("attached")
     assert project("--profile", "stay", "up", "--exit-code-from", "stayer", check=False).code == 0

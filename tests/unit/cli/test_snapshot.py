@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from composer.cli import main
+from composer.cli import main, snapshot
 from composer.cli.commands import ls, port, ps
 from composer.cli.parser import CommandParser
 from composer.errors import NotFoundError, SpecError, UsageError
@@ -244,3 +244,22 @@ def test_a_service_that_no_profile_includes_is_known(make_context, tmp_path) -> 
     assert "job" not in call(ps, make_context(), "job")
     with pytest.raises(NotFoundError, match="no such service: jib"):
         call(ps, make_context(), "jib")
+
+
+def test_a_container_that_is_just_being_started_is_created(make_context, add_container, home) -> None:
+    web = add_container("web")
+    (home / "lib" / "containers" / web / "container.log").write_text("")
+    (home / "run" / "containers" / web).mkdir(parents=True)
+    assert "Created" in call(ps, make_context(project_name="shop"), "-a")
+
+
+def test_the_last_word_of_a_shim_counts(make_context, add_container, home, monkeypatch) -> None:
+    job = add_container("job", state=RUNNING)
+    path = home / "run" / "containers" / job / "state.json"
+
+    def ends_meanwhile(_state) -> bool:
+        path.write_text(json.dumps({"status": "exited", "exit_code": 3, "finished_at": 1.0}))
+        return False
+
+    monkeypatch.setattr(snapshot, "_shim_alive", ends_meanwhile)
+    assert "Exited (3)" in call(ps, make_context(project_name="shop"), "-a")
