@@ -46,11 +46,7 @@ class Renderer(Protocol):
 
 
 class BaseRenderer:
-    """The context manager part of a renderer."""
-
-    def handle(self, event: Event) -> None:
-        """Show *event*."""
-        raise NotImplementedError
+    """The part of a renderer that all have in common: it is a context manager."""
 
     def close(self) -> None:
         """Nothing to give back."""

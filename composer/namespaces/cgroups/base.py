@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+from abc import ABC, abstractmethod
 from collections import namedtuple
 
 from composer.namespaces.kernel.errors import KernelError
@@ -20,15 +21,16 @@ Write = namedtuple("Write", ["controller", "file", "value", "required"], default
 _REMOVE_SECONDS = 2.0
 
 
-class Cgroup:
+class Cgroup(ABC):
     """A control group. All methods raise `KernelError` with the file that refused."""
 
     path: str
 
+    @abstractmethod
     def create(self) -> None:
         """Make it and its parents, with every controller that the machine offers."""
-        raise NotImplementedError
 
+    @abstractmethod
     def apply(self, resources: dict[str, Any], devices: list[str] | None = None) -> list[str]:
         """Write limits.
 
@@ -39,47 +41,46 @@ class Cgroup:
         Returns:
             Sentences about what this kernel has no file for.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def directory_fd(self) -> int:
         """A descriptor for CLONE_INTO_CGROUP, or -1 where a child cannot be born in its group."""
-        raise NotImplementedError
 
+    @abstractmethod
     def directories(self) -> list[str]:
         """The group's directory in each hierarchy."""
-        raise NotImplementedError
 
+    @abstractmethod
     def freeze(self) -> None:
         """Stop every process in it; returns when all have stopped."""
-        raise NotImplementedError
 
+    @abstractmethod
     def thaw(self) -> None:
         """Let them run again."""
-        raise NotImplementedError
 
+    @abstractmethod
     def kill(self) -> None:
         """SIGKILL to every process in it and below."""
-        raise NotImplementedError
 
+    @abstractmethod
     def oom_kills(self) -> int:
         """How often the kernel's OOM killer ended a process in it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def oom_alarm(self) -> tuple[int, int]:
         """A descriptor and the poll(2) events that say: look at `oom_kills`; (-1, 0) where there is none.
 
         The alarm may come a moment before the count rises. Each one is acknowledged with `heard`.
         """
-        raise NotImplementedError
 
     @staticmethod
+    @abstractmethod
     def heard(fd: int) -> None:
         """Acknowledge an alarm."""
-        raise NotImplementedError
 
+    @abstractmethod
     def stats(self) -> dict[str, Any]:
         """Counters; keys are fields of `engine.Stats`."""
-        raise NotImplementedError
 
     def add(self, pid: int) -> None:
         """Put a process into it, in every hierarchy."""
