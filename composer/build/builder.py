@@ -18,7 +18,7 @@ from composer.build.dockerfile.parser import Dockerfile, parse
 from composer.build.groups import first_error
 from composer.build.lint import check_dockerfile
 from composer.build.named import NamedContexts
-from composer.build.progress import Progress
+from composer.build.progress import Progress, excerpt
 from composer.build.records import Records, step_key
 from composer.build.scope import (
     ACCEPTED_ARGUMENTS,
@@ -31,6 +31,7 @@ from composer.build.stage import StageBuilder
 from composer.build.stages import needed_stages
 from composer.build.times import created_now, stamp
 from composer.errors import BuildError
+from composer.images.platforms import parse_platform
 
 if TYPE_CHECKING:
     from composer.build.base import Puller
@@ -114,7 +115,7 @@ def check(request: BuildRequest, *, store: Store) -> tuple[Context, list[str], b
         if result.error is not None:
             raise result.error
         lines = [
-            f"{context.file}:{warning.line}: {warning.message} ({warning.rule})"
+            f"{context.name}:{warning.line}: {warning.message} ({warning.rule})"
             for warning in result.warnings
         ]
         return context, lines, result.fails
@@ -171,9 +172,15 @@ class Build:
         started = time.monotonic()
         self.progress.build_started()
         self.context = await self.schedule.thread(lambda: open_context(self.request, self.scratch))
-        self.dockerfile = parse(self.context.text, self.context.file)
+        try:
+            self.dockerfile = parse(self.context.text, self.context.file)
+        except BuildError as error:
+            if error.where is not None:
+                lines = self.context.text.splitlines()
+                self.progress.build_failed(excerpt(lines, self.context.name, error.where.line))
+            raise
         if not self.dockerfile.stages:
-            raise BuildError(f"{self.context.file} has no FROM, so there is nothing to build")
+            raise BuildError(f"{self.context.name} has no FROM, so there is nothing to build")
         self.globals_ = evaluate_globals(
             self.dockerfile.arguments,
             platform_arguments(self.platform, host_platform(), self.request.target),
@@ -240,7 +247,7 @@ class Build:
             ignore=self.context.ignore,
         )
         for warning in result.warnings:
-            self.progress.warning(f"{self.context.file}:{warning.line}: {warning.message} ({warning.rule})")
+            self.progress.warning(f"{self.context.name}:{warning.line}: {warning.message} ({warning.rule})")
         if result.fails:
             raise BuildError(
                 "the build checks found something, and the Dockerfile says check=error=true",
@@ -318,7 +325,7 @@ def _platform(request: BuildRequest) -> str:
             f"cannot build for several platforms at once: {', '.join(request.platforms)}",
             hint="build them one by one",
         )
-    return request.platforms[0] if request.platforms else host_platform()
+    return str(parse_platform(request.platforms[0])) if request.platforms else host_platform()
 
 
 def _epoch(request: BuildRequest, progress: Progress) -> int | None:

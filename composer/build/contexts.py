@@ -25,7 +25,8 @@ class Context:
     Attributes:
         tree: The build context, without what the ignore file excludes.
         text: The Dockerfile.
-        file: Its name in errors.
+        file: Its path, for places in errors; a name when it is no file of the user's.
+        name: What findings and excerpts call it.
         ignore: Rules of the ignore file.
     """
 
@@ -33,6 +34,7 @@ class Context:
     text: str
     file: str
     ignore: IgnoreRules
+    name: str = "Dockerfile"
 
 
 def open_context(request: BuildRequest, scratch: str) -> Context:
@@ -63,8 +65,8 @@ def _local(request: BuildRequest, directory: str, *, confined: bool) -> Context:
         name = request.dockerfile or "Dockerfile"
         path = os.path.join(directory, name)
         if confined:
-            tree = DirectoryTree(directory)
-            path = tree.host_path(resolve(tree, name))
+            whole = DirectoryTree(directory)
+            path = whole.host_path(resolve(whole, name))
         elif not os.path.lexists(path) and not request.dockerfile:
             path = _other_case(directory) or path
         text = _read(path, name)
@@ -74,7 +76,9 @@ def _local(request: BuildRequest, directory: str, *, confined: bool) -> Context:
     except BuildError as error:
         error.where = error.where or Location(where, 1)
         raise
-    return Context(DirectoryTree(directory, ignore), text, name, ignore)
+    shown = os.path.basename(name) if os.path.isabs(name) else name
+    tree = DirectoryTree(directory, ignore, title="the build context")
+    return Context(tree, text, shown if confined else path or name, ignore, shown)
 
 
 def _other_case(directory: str) -> str:

@@ -9,9 +9,21 @@ from typing import TYPE_CHECKING
 from composer.events import Event
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from composer.events import Report, Status
 
 _KEPT_LINES = 20
+
+
+def excerpt(lines: Sequence[str], file: str, line: int, around: int = 2) -> str:
+    """Lines around *line* (from 1), the line itself marked with `>>>`."""
+    first = max(1, line - around)
+    shown = [f"{file}:{line}"]
+    for number in range(first, min(len(lines), line + around) + 1):
+        mark = ">>>" if number == line else "   "
+        shown.append(f"{number:4} | {mark} {lines[number - 1]}")
+    return "\n".join(shown)
 
 
 class Progress:
@@ -42,6 +54,10 @@ class Progress:
         """The build begins."""
         self.report(Event("build", self.title, "Building", "working", service=self.service))
 
+    def build_failed(self, text: str) -> None:
+        """The Dockerfile cannot be read; *text* is what surrounds the line."""
+        self.report(Event("build", self.title, "Error", "error", service=self.service, text=text))
+
     def build_done(self, image: str, seconds: float) -> None:
         """The build is complete."""
         self.report(
@@ -51,6 +67,7 @@ class Progress:
                 "Built",
                 "done",
                 service=self.service,
+                text=f"{seconds:.1f}s",
                 id=image,
                 attributes={"duration": f"{seconds:.3f}"},
             )

@@ -151,6 +151,7 @@ def download(url: str, directory: str, *, etag: str = "", modified: str = "", di
         raise BuildError(f"cannot fetch {url}: the server answers {error.code} {error.reason}") from error
     except (URLError, OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
+        reason = getattr(reason, "strerror", None) or reason
         raise BuildError(f"cannot fetch {url}: {reason}") from error
 
 

@@ -122,8 +122,8 @@ def _source(tree: Tree, path: str, text: str, excludes: IgnoreRules) -> Source:
         link = tree.lstat(path)
         if link is not None and stat.S_ISLNK(link.st_mode):
             target = os.readlink(tree.host_path(path))
-            raise BuildError(f"{text!r} is a link to {target!r}, which does not exist in what is copied from")
-        raise BuildError(f"{text!r} does not exist in what is copied from", hint=_near(tree, path))
+            raise BuildError(f"{text!r} is a link to {target!r}, which does not exist in {tree.title}")
+        raise BuildError(f"{text!r} does not exist in {tree.title}", hint=_near(tree, path))
     name = path.rpartition("/")[2]
     if stat.S_ISDIR(found.st_mode):
         return Source(followed, name, found, tuple(_below(tree, followed, excludes)))
@@ -131,13 +131,21 @@ def _source(tree: Tree, path: str, text: str, excludes: IgnoreRules) -> Source:
 
 
 def _near(tree: Tree, path: str) -> str:
+    """What to say about a path that is not there: a name like the first component that is missing."""
     from difflib import get_close_matches
 
-    parent, _, name = path.rpartition("/")
-    if not _is_directory(tree, parent):
-        return "check the path; an ignore file may exclude it"
-    near = get_close_matches(name, tree.listdir(parent), 1)
-    return f"did you mean {join(parent, near[0])!r}?" if near else "an ignore file may exclude it"
+    parts = path.split("/")
+    for depth, name in enumerate(parts):
+        parent = "/".join(parts[:depth])
+        if tree.lstat(join(parent, name)) is not None and _is_directory(tree, join(parent, name)):
+            continue
+        if not _is_directory(tree, parent):
+            break
+        near = get_close_matches(name, tree.listdir(parent), 1)
+        if near:
+            return f"did you mean {'/'.join([*parts[:depth], near[0], *parts[depth + 1 :]])!r}?"
+        break
+    return "check the path; an ignore file may exclude it"
 
 
 def _below(tree: Tree, root: str, excludes: IgnoreRules) -> Iterator[Entry]:
@@ -204,7 +212,7 @@ def _select_with_parents(tree: Tree, text: str, excludes: IgnoreRules) -> Iterat
         path = join(base, pattern) if pattern else base
         found = tree.lstat(resolve(tree, path)) if path else tree.lstat("")
         if found is None:
-            raise BuildError(f"{text!r} does not exist in what is copied from", hint=_near(tree, path))
+            raise BuildError(f"{text!r} does not exist in {tree.title}", hint=_near(tree, path))
         yield _kept(tree, base, pattern, excludes)
         return
     for start in _match(tree, base) if _is_pattern(base) else [resolve(tree, base)]:
@@ -237,7 +245,7 @@ def _kept(tree: Tree, start: str, relative: str, excludes: IgnoreRules) -> Sourc
     path = resolve(tree, join(start, relative) if relative else start)
     found = tree.lstat(path)
     if found is None:
-        raise BuildError(f"{relative!r} does not exist in what is copied from")
+        raise BuildError(f"{relative!r} does not exist in {tree.title}")
     name = parts[-1] if parts else ""
     if stat.S_ISDIR(found.st_mode):
         below = [

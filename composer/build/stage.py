@@ -12,6 +12,7 @@ from composer.build.dockerfile.parser import parse_trigger
 from composer.build.dockerfile.words import expand
 from composer.build.modes import parse_owner
 from composer.build.named import Material, material
+from composer.build.progress import excerpt
 from composer.build.records import step_key
 from composer.build.remote import is_remote
 from composer.build.running import PlannedMount, RunStep, plan_run, select_mount
@@ -23,9 +24,10 @@ from composer.build.tree import LayeredTree, resolve
 from composer.build.upper import Owner, UpperDirectory
 from composer.errors import BuildError, ComposerError
 from composer.images.config import ImageConfig
+from composer.images.platforms import parse_platform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from composer.build.builder import Build
     from composer.build.digests import FileDigests
@@ -52,6 +54,8 @@ class StageBuilder:
             name.lower() in (stage.name, str(stage.index)) for name in build.request.no_cache_filter if name
         )
         self._thread = build.schedule.thread
+        self._told = False
+        """Whether the step that failed has been shown with its line."""
         # Builds of several services run at once: their steps need different names.
         service = build.request.service
         self._title = f"{service} {stage.title}" if service else stage.title
@@ -90,6 +94,7 @@ class StageBuilder:
         platform = expand(start.platform, build.globals_.values, escape=self._dockerfile.source.escape).text
         if start.platform and not platform:
             raise BuildError(f"--platform={start.platform} comes out blank")
+        platform = str(parse_platform(platform)) if platform else ""
         if origin.kind == "scratch":
             system, architecture, *variant = (platform or build.platform).split("/")
             return Snapshot(
@@ -98,7 +103,11 @@ class StageBuilder:
         if origin.kind == "context":
             return await self._context_base(origin.name)
         step = build.progress.step(f"[{self._title}] FROM {origin.name}").start()
-        found_image = await build.bases.get(origin.name, platform)
+        try:
+            found_image = await build.bases.get(origin.name, platform)
+        except ComposerError:
+            step.failed(self._excerpt(start.node.first_line))
+            raise
         step.done()
         return found_image
 
@@ -134,6 +143,8 @@ class StageBuilder:
             else:
                 self._state.apply(instruction)
         except ComposerError as error:
+            if not self._told:
+                self._build.progress.step(name).failed(self._excerpt(line))
             raise self._placed(error, line) from error
 
     def _placed(self, error: ComposerError, line: int) -> ComposerError:
@@ -323,6 +334,7 @@ class StageBuilder:
                 layer = await run_in_engine(build, started, step, progress)
             except ComposerError as error:
                 progress.failed(self._excerpt(line))
+                self._told = True
                 raise self._placed(error, line) from error
         created = self._created()
         await self._thread(lambda: build.records.put(key, layer, created, step.shown))
@@ -410,6 +422,7 @@ class StageBuilder:
             layer, created = await self._thread(work)
         except ComposerError as error:
             progress.failed(self._excerpt(line))
+            self._told = True
             raise self._placed(error, line) from error
         self._add(key, layer, created, created_by)
         progress.done()
@@ -417,17 +430,7 @@ class StageBuilder:
 
     def _excerpt(self, line: int) -> str:
         """The Dockerfile around *line*, with the failing instruction marked."""
-        return excerpt(self._dockerfile.source.lines, self._dockerfile.source.file, line)
-
-
-def excerpt(lines: Sequence[str], file: str, line: int, around: int = 2) -> str:
-    """Lines around *line* (from 1), the line itself marked with `>>>`."""
-    first = max(1, line - around)
-    shown = [f"{file}:{line}"]
-    for number in range(first, min(len(lines), line + around) + 1):
-        mark = ">>>" if number == line else "   "
-        shown.append(f"{number:4} | {mark} {lines[number - 1]}")
-    return "\n".join(shown)
+        return excerpt(self._build.context.text.splitlines(), self._build.context.name, line)
 
 
 def _shown(original: str) -> str:
@@ -435,4 +438,4 @@ def _shown(original: str) -> str:
     return text if len(text) <= 120 else text[:117] + "..."
 
 
-__all__ = ["StageBuilder", "excerpt"]
+__all__ = ["StageBuilder"]

@@ -23,7 +23,13 @@ _OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
 
 
 class Tree(Protocol):
-    """What a COPY, an ADD or a bind mount reads."""
+    """What a COPY, an ADD or a bind mount reads.
+
+    Attributes:
+        title: What errors call it.
+    """
+
+    title: str
 
     def lstat(self, path: str) -> os.stat_result | None:
         """The entry at *path*, whose parents must be directories; None when there is none."""
@@ -44,9 +50,13 @@ class DirectoryTree:
     Args:
         root: The directory.
         ignore: Its rules, or None.
+        title: See `Tree`.
     """
 
-    def __init__(self, root: str, ignore: IgnoreRules | None = None) -> None:
+    def __init__(
+        self, root: str, ignore: IgnoreRules | None = None, *, title: str = "what is copied from"
+    ) -> None:
+        self.title = title
         self.root = os.path.realpath(root)
         self._ignore = ignore or IgnoreRules()
         self._states: dict[str, tuple[bool, ...]] = {}
@@ -103,6 +113,8 @@ class LayeredTree:
     Args:
         layers: Absolute directories, lowest first, whiteouts in overlayfs form; they never change.
     """
+
+    title = "the stage or image that is copied from"
 
     def __init__(self, layers: Sequence[str]) -> None:
         self._layers = tuple(reversed(layers))

@@ -41,6 +41,8 @@ class Overlaid:
         lower: The image.
     """
 
+    title = "the image"
+
     def __init__(self, path: str, lower: LayeredTree) -> None:
         self._path = path
         self._lower = lower

@@ -98,6 +98,7 @@ def request_from(args: argparse.Namespace, context: Context) -> BuildRequest:
         # buildx looks a Dockerfile up from where the command is given.
         file = os.path.join(context.cwd, file)
     epoch = context.environ.get("SOURCE_DATE_EPOCH", "")
+    default_platform = [text] if (text := context.environ.get("DOCKER_DEFAULT_PLATFORM", "")) else []
     return BuildRequest(
         context=directory,
         dockerfile=file,
@@ -116,7 +117,7 @@ def request_from(args: argparse.Namespace, context: Context) -> BuildRequest:
         shm_size=options.parse_size(args.shm_size, "--shm-size") if args.shm_size else None,
         ulimits=dict(options.parse_ulimit(text) for text in args.ulimit),
         allow=frozenset(args.allow),
-        platforms=tuple(name for text in args.platform for name in text.split(",")),
+        platforms=tuple(name for text in args.platform or default_platform for name in text.split(",")),
         cache_from=tuple(args.cache_from),
         cache_to=tuple(args.cache_to),
         source_date_epoch=int(epoch) if epoch.isdigit() and len(epoch) < 13 else None,

@@ -70,6 +70,7 @@ class TtyRenderer(BaseRenderer):
         self._size = size
         self._rows: dict[str, _Row] = {}
         self._above: list[str] = []
+        self._below: list[str] = []
         self._painted = 0
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -99,6 +100,7 @@ class TtyRenderer(BaseRenderer):
         self._thread.join()
         with self._lock:
             self._draw(whole=True)
+            self._stream.write("".join(f"{line}\n" for line in self._below))
             self._stream.write("\x1b[?25h")
             self._stream.flush()
 
@@ -110,8 +112,11 @@ class TtyRenderer(BaseRenderer):
             return
         row = self._row(subject(event), now)
         row.action = event.action or row.action
-        # The table has a clock of its own, and one line per object: what is longer comes with the error.
-        row.text = "" if event.kind == "step" and event.status == "done" else event.text.partition("\n")[0]
+        # The table has a clock of its own, and one line per object; what surrounds an error comes below it.
+        timed = event.kind in ("step", "build") and event.status == "done"
+        row.text = "" if timed else event.text.partition("\n")[0]
+        if event.status == "error" and event.kind in ("step", "build"):
+            self._below += event.text.splitlines()[1:]
         row.status = event.status
         row.current, row.total = event.current, event.total
         row.ended = 0.0 if event.status == "working" else now

@@ -7,7 +7,6 @@ import os
 import stat
 import subprocess
 import tarfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -152,25 +151,45 @@ def test_workdir_belongs_to_the_user(workshop: Workshop) -> None:
 
 def test_a_killed_build_leaves_no_secret_for_long(workshop: Workshop, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("hush")
-    workshop.write("Dockerfile", "FROM busybox\nRUN --mount=type=secret,id=s sleep 30\n")
+    workshop.write("Dockerfile", "FROM busybox\nRUN --mount=type=secret,id=s echo started; sleep 30\n")
     options = ("--secret", f"id=s,src={tmp_path}/secret", str(workshop.context))
     building = subprocess.Popen(
         workshop.home.command("image", "build", "-t", "it", *options),
-        env=workshop.home.environ(), stderr=subprocess.DEVNULL,
+        env=workshop.home.environ(), stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     private = workshop.store.private
-
-    def secrets() -> list[str]:
-        return [path.read_text() for path in private.rglob("*") if path.is_file()]
-
     try:
-        deadline = time.monotonic() + 20
-        while not secrets() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert secrets() == ["hush"]
+        assert building.stderr is not None
+        assert any(line.endswith("| started\n") for line in building.stderr)
+        assert [path.read_text() for path in private.rglob("*") if path.is_file()] == ["hush"]
     finally:
         building.kill()
-        building.wait()
+        building.communicate()
     workshop.build("FROM busybox\nRUN echo next\n")
     assert list(private.iterdir()) == []
     assert list(workshop.store.directory.temporary.iterdir()) == []
+
+
+def test_every_failure_shows_its_line_and_the_path_of_its_dockerfile(workshop: Workshop) -> None:
+    workshop.write("src/app.py", "")
+    path = workshop.context / "Dockerfile"
+    done = workshop.build("FROM busybox\nRUN true\nCOPY scr/app.py /\nRUN true\n", check=False)
+    assert (
+        f"{path}:3:1: 'scr/app.py' does not exist in the build context (did you mean 'src/app.py'?)"
+        in done.err
+    )
+    assert "COPY scr/app.py / ERROR Dockerfile:3\n   1 |     FROM busybox\n" in done.err
+    assert "   3 | >>> COPY scr/app.py /\n" in done.err
+    done = workshop.build("FROM busybox\nRUNN true\n", check=False)
+    assert "   2 | >>> RUNN true\n" in done.err
+    assert f"{path}:2:1: unknown instruction 'RUNN' (did you mean RUN?)" in done.err
+
+
+def test_platforms_are_understood_as_elsewhere(workshop: Workshop) -> None:
+    text = "FROM busybox\nARG TARGETPLATFORM\nRUN echo $TARGETPLATFORM > /p\n"
+    host = workshop.image("busybox").config
+    workshop.build(text, "--platform", f"linux/{os.uname().machine}")
+    assert workshop.read("p").strip() == host.platform
+    assert "InvalidBaseImagePlatform" in workshop.build(text, env={"DOCKER_DEFAULT_PLATFORM": "s390x"}).err
+    assert workshop.read("p").strip() == "linux/s390x"
+    assert "is not a platform" in workshop.build(text, "--platform", "a/b/c/d", check=False).err

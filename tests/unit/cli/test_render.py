@@ -187,3 +187,14 @@ def test_status_line() -> None:
     logs, out, _ = printer()
     logs.status("web-1", "exited with code 3")
     assert out.getvalue() == "web-1 exited with code 3\n"
+
+
+def test_tty_shows_what_surrounds_an_error_below_the_table():
+    stream = io.StringIO()
+    renderer = TtyRenderer(stream, colour=False, size=(80, 20))
+    text = "Dockerfile:2\n   1 |     FROM a\n   2 | >>> RUN b"
+    renderer.handle(Event("step", "[s 2/2] RUN b", "ERROR", "error", text=text))
+    renderer.close()
+    shown = stream.getvalue()
+    assert shown.count("FROM a") == 1
+    assert shown.index("ERROR Dockerfile:2") < shown.index("   2 | >>> RUN b\n")
