@@ -25,6 +25,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 class Location(NamedTuple):
     """A place in a text file. Lines and columns count from 1, as editors do."""
@@ -158,6 +162,24 @@ class BuildError(ComposerError):
     """A Dockerfile is wrong, or one of its steps failed."""
 
 
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """`did you mean ...?` for a misspelt word, or an empty string."""
+    from difflib import get_close_matches
+
+    words = list(known)
+    matches = get_close_matches(word, words, n=1, cutoff=0.6)
+    if not matches:
+        folded = {item.replace("_", "").replace("-", "").lower(): item for item in words}
+        match = folded.get(word.replace("_", "").replace("-", "").lower())
+        matches = [match] if match else []
+    return f'did you mean "{matches[0]}"?' if matches else ""
+
+
+def unknown_service(name: str, known: Iterable[str]) -> NotFoundError:
+    """The error for a service that is not among *known*."""
+    return NotFoundError(f"no such service: {name}", hint=suggestion(name, known))
+
+
 __all__ = [
     "BuildError",
     "CannotInvokeError",
@@ -174,4 +196,6 @@ __all__ = [
     "SpecError",
     "UnsupportedError",
     "UsageError",
+    "suggestion",
+    "unknown_service",
 ]

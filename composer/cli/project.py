@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from composer.errors import NotFoundError, SpecError
+from composer.errors import NotFoundError, SpecError, unknown_service
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -231,11 +231,7 @@ def check_declared(loaded: LoadedProject, services: Sequence[str]) -> None:
 def _refuse_unknown(names: Sequence[str], known: set[str]) -> None:
     for name in names:
         if name not in known:
-            from difflib import get_close_matches
-
-            close = get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else ""
-            raise NotFoundError(f"no such service: {name}", hint=hint)
+            raise unknown_service(name, known)
 
 
 def one_container(context: Context, service: str, index: int = 0) -> Container:

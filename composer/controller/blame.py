@@ -23,6 +23,9 @@ _ATTRIBUTES: Final = {
 }
 """Parts of an `engine.ContainerConfig` whose attribute has another name; others are called the same."""
 
+_MADE_FROM_THE_FILE = (ops.PullImage, ops.BuildImage, ops.CreateContainer, ops.StartContainer, ops.RunHook)
+"""What fails because of what a service says; that a container cannot be stopped is no fault of the file."""
+
 
 def blamed(error: ComposerError, operation: Operation, project: Project | None) -> str:
     """The path of the element that made *operation* fail with *error*, or of the nearest one that is known.
@@ -35,7 +38,7 @@ def blamed(error: ComposerError, operation: Operation, project: Project | None) 
         return f"networks.{operation.network}"
     if isinstance(operation, ops.CreateVolume):
         return f"volumes.{operation.volume}"
-    if not operation.service:
+    if not operation.service or not isinstance(operation, _MADE_FROM_THE_FILE):
         return ""
     path = f"services.{operation.service}"
     attribute = _attribute(error, operation, project)

@@ -28,7 +28,7 @@ from composer.controller.teardown import (
 )
 from composer.controller.watcher import Watcher
 from composer.controller.world import World, new_id
-from composer.errors import NotFoundError, UsageError
+from composer.errors import NotFoundError, UsageError, unknown_service
 from composer.events import Event, discard
 from composer.graph import Graph
 
@@ -329,7 +329,7 @@ def _needed_for_run(project: Project, options: RunOptions) -> UpOptions:
         NotFoundError: There is no such service.
     """
     if options.service not in project.services:
-        raise NotFoundError(f"no such service: {options.service}")
+        raise unknown_service(options.service, project.services)
     edges = () if options.no_deps else Graph.of(project).needs(options.service)
     return UpOptions(
         services=tuple(edge.needs for edge in edges),

@@ -17,7 +17,7 @@ from composer.controller.plan import (
 )
 from composer.controller.starting import in_order
 from composer.controller.teardown import graph_of, removes_of, stops_of
-from composer.errors import NotFoundError
+from composer.errors import unknown_service
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,7 +107,7 @@ def _to_remove(
         known = set(graph.services)
         for name in options.services:
             if name not in known:
-                raise NotFoundError(f"no such service: {name}")
+                raise unknown_service(name, known)
         wanted = graph.with_dependents(options.services)
         return [
             item

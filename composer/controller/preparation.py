@@ -13,7 +13,7 @@ from composer.controller.mounts import check_sources, written_files
 from composer.controller.reconcile import selected_services
 from composer.controller.world import new_id
 from composer.engine import ContainerConfig, Process
-from composer.errors import ComposerError, ConflictError, ImageError, NotFoundError
+from composer.errors import ComposerError, ConflictError, ImageError, unknown_service
 from composer.events import Event
 from composer.images.platforms import normalise, parse_platform, rank
 
@@ -40,7 +40,7 @@ def chosen_services(project: Project, graph: Graph, options: UpOptions) -> tuple
     order = graph.sorted(selected_services(project, graph, options.services, no_deps=options.no_deps))
     for name in options.scale:
         if name not in project.services:
-            raise NotFoundError(f"no such service: {name}")
+            raise unknown_service(name, project.services)
     for name in order:
         check_sources(project, project.services[name])
     return order

@@ -22,7 +22,7 @@ from composer.controller.plan import (
 )
 from composer.controller.resources import plan_networks, plan_volumes
 from composer.controller.starting import Draft, ToStart, add_starts, with_after
-from composer.errors import NotFoundError, SpecError
+from composer.errors import SpecError, unknown_service
 from composer.graph import SHARED_NAMESPACES
 
 if TYPE_CHECKING:
@@ -52,8 +52,9 @@ def selected_services(
         if name not in project.services:
             disabled = project.disabled_services.get(name)
             profiles = ", ".join(disabled.profiles) if disabled else ""
-            hint = f"activate one of its profiles: {profiles}" if profiles else ""
-            raise NotFoundError(f"no such service: {name}", hint=hint)
+            error = unknown_service(name, project.services)
+            error.hint = f"activate one of its profiles: {profiles}" if profiles else error.hint
+            raise error
     if not services:
         return set(project.services)
     return set(services) if no_deps else set(graph.with_dependencies(services))

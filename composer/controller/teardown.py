@@ -21,7 +21,7 @@ from composer.controller.plan import (
     UnpauseContainer,
 )
 from composer.controller.starting import Draft, ToStart, add_starts, in_order
-from composer.errors import NotFoundError
+from composer.errors import NotFoundError, unknown_service
 from composer.graph import Edge, Graph
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def _chosen(
     if project is not None:
         known |= project.services.keys() | project.disabled_services.keys()
     for name in sorted(wanted - known):
-        raise NotFoundError(f"no such service: {name}")
+        raise unknown_service(name, known)
     return [
         container
         for container in observed.containers

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from composer.errors import suggestion
 from composer.spec.normalize import IMPLY_DEPENDENCY
 from composer.spec.tree import Path, place_of, spec_error
-from composer.spec.validate import suggestion
 
 if TYPE_CHECKING:
     from composer.errors import SpecError

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from composer.errors import SpecError
+from composer.errors import SpecError, suggestion
 from composer.spec import canonical, resolve
 from composer.spec.discover import read_file
 from composer.spec.merge import enforce_unicity, merge
 from composer.spec.tree import Map, Path, copy_tree, spec_error
-from composer.spec.validate import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

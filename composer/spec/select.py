@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from composer.errors import SpecError
+from composer.errors import SpecError, suggestion
 from composer.spec.tree import Map, spec_error
-from composer.spec.validate import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

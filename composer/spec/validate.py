@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from composer.errors import suggestion
 from composer.spec.accept import accepts, double, is_kind, resolve, schema, schema_text
 from composer.spec.tree import Path, spec_error
 
@@ -160,17 +161,4 @@ def _unknown_key(error: ValidationError) -> tuple[str, list[str]]:
     return "", known
 
 
-def suggestion(word: str, known: Any) -> str:
-    """`did you mean ...?` for a misspelt word, or an empty string."""
-    from difflib import get_close_matches
-
-    words = list(known)
-    matches = get_close_matches(word, words, n=1, cutoff=0.6)
-    if not matches:
-        folded = {item.replace("_", "").replace("-", "").lower(): item for item in words}
-        match = folded.get(word.replace("_", "").replace("-", "").lower())
-        matches = [match] if match else []
-    return f'did you mean "{matches[0]}"?' if matches else ""
-
-
-__all__ = ["schema", "schema_text", "suggestion", "validate"]
+__all__ = ["schema", "schema_text", "validate"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from composer.errors import NotFoundError, UnsupportedError, UsageError
+from composer.errors import UnsupportedError, UsageError, unknown_service
 
 if TYPE_CHECKING:
     import argparse
@@ -83,7 +83,7 @@ def _wanted(project: Project, services: Sequence[str], *, dependencies: bool) ->
             continue
         service = every.get(name)
         if service is None:
-            raise NotFoundError(f"no such service: {name}")
+            raise unknown_service(name, every)
         if service.build is None and name in services and not dependencies:
             raise UsageError(f"service {name!r} has no build section")
         pending += needed_services(service)

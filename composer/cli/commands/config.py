@@ -116,12 +116,12 @@ def _listing(args: argparse.Namespace, loaded: LoadedProject) -> str:
 
 
 def _hashes(loaded: LoadedProject, wanted: str) -> str:
-    from composer.errors import NotFoundError
+    from composer.errors import unknown_service
     from composer.spec.hashes import service_config_hash
 
     services = loaded.document["services"]
     names = sorted(services) if wanted == "*" else wanted.split(",")
     for name in names:
         if name not in services:
-            raise NotFoundError(f"no such service: {name}")
+            raise unknown_service(name, services)
     return "".join(f"{name} {service_config_hash(services[name])}\n" for name in names)

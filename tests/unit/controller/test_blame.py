@@ -12,6 +12,7 @@ from composer.controller.plan import (
     CreateContainer,
     CreateNetwork,
     CreateVolume,
+    KillContainer,
     PullImage,
     RemoveNetwork,
 )
@@ -64,6 +65,7 @@ def test_the_program_is_the_first_word_of_the_entrypoint():
         (CreateNetwork(key="n", name="p_n", network="n"), "networks.n"),
         (CreateVolume(key="v", name="p_v", volume="v"), "volumes.v"),
         (RemoveNetwork(key="r", name="p_n", id="1"), ""),
+        (KillContainer(key="k", name="p-web-1", service="web", container="1", signal="SIGFOO"), ""),
     ],
 )
 def test_an_operation_says_what_it_is_for(operation, expected):

@@ -544,3 +544,16 @@ class TestRefusedImages:
             world.up(make_project({"a": {"image": "elsewhere:1"}}))
         assert caught.value.path.startswith("services.a")
         assert "image load" in caught.value.hint
+
+
+def test_a_misspelt_service_is_corrected(world):
+    project = make_project({"worker": {}})
+    world.up(project)
+    for action in (
+        lambda: world.up(project, services=("workr",)),
+        lambda: world.up(project, scale={"workr": 2}),
+        lambda: world.do(lambda controller: controller.down(DownOptions(services=("workr",)), project)),
+    ):
+        with pytest.raises(NotFoundError) as caught:
+            action()
+        assert str(caught.value) == 'no such service: workr (did you mean "worker"?)'
