@@ -14,7 +14,8 @@ help: ## List the targets
 setup: ## Install what the machine lacks, and the virtual environment .venv
 	@tools/setup.sh
 
-demo: setup ## Start examples/shop and show a request through it
+demo: ## Start examples/shop and show a request through it
+	@tools/setup.sh demo
 	@tools/demo.sh up
 
 demo-down: ## Stop examples/shop and remove its data

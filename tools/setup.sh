@@ -1,7 +1,8 @@
 #!/bin/bash
 # Install what the project needs on a Debian or Ubuntu machine: packages, and the virtual environment .venv.
 #
-#   tools/setup.sh          what the demo and the tests need
+#   tools/setup.sh          what the tests need
+#   tools/setup.sh demo     what composer itself and the demo need; no other container program
 #   tools/setup.sh bench    what tests/benchmarks compares with, too
 #   tools/setup.sh vm       what tests/vm needs, too
 #
@@ -9,15 +10,15 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages=(python3 python3-venv ca-certificates git nftables libnftables1 iptables iproute2 iputils-ping procps
-    busybox-static mmdebstrap debian-archive-keyring xz-utils zstd curl openssl openssh-client docker-registry
-    apache2-utils skopeo podman)
+packages=(python3 python3-venv ca-certificates git nftables libnftables1 iproute2 procps busybox-static mmdebstrap
+    debian-archive-keyring xz-utils zstd curl)
+[ "${1:-}" = demo ] || packages+=(iptables iputils-ping openssl openssh-client docker-registry apache2-utils skopeo podman)
 case "${1:-}" in
-    "") ;;
+    "" | demo) ;;
     bench) packages+=(docker.io podman buildah) ;;
     vm) packages+=(qemu-system-x86 qemu-utils e2fsprogs) ;;
     *)
-        echo "usage: tools/setup.sh [bench|vm]" >&2
+        echo "usage: tools/setup.sh [demo|bench|vm]" >&2
         exit 2
         ;;
 esac
