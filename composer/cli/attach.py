@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from composer.state.paths import Paths
 
 GONE = 137
+INTERRUPTED = 130
 FORWARDED = (
     signal.SIGINT,
     signal.SIGTERM,
@@ -32,6 +33,9 @@ FORWARDED = (
     signal.SIGUSR2,
 )
 """Signals that go on to the container."""
+ENDING = (signal.SIGINT, signal.SIGTERM)
+PATIENCE = 3
+"""So many signals that mean an end, and we leave a container that does not listen."""
 
 
 class Attachment:
@@ -67,6 +71,7 @@ class Attachment:
         self._forward = forward
         self._code: int | None = None
         self._pending: list[int] = []
+        self._ignored = 0
         self.detached = False
 
     def run(self) -> int:
@@ -121,7 +126,7 @@ class Attachment:
         if self._terminal:
             self._resize(client)
         sources = [client.fileno(), wake, *([0] if self._stdin else [])]
-        while self._code is None and not self.detached:
+        while self._code is None and not self.detached and self._ignored < PATIENCE:
             ready, _, _ = select.select(sources, [], [])
             if wake in ready:
                 os.read(wake, 64)
@@ -133,6 +138,9 @@ class Attachment:
                 break
         if self.detached:
             return 0
+        if self._ignored >= PATIENCE:
+            write_all(2, f"it ignored {PATIENCE} signals, leaving it\n".encode())
+            return INTERRUPTED
         return self._ended() if self._code is None else self._code
 
     def _input(self, client: ShimClient) -> bool:
@@ -162,6 +170,7 @@ class Attachment:
         if signum == signal.SIGWINCH:
             self._resize(client)
         else:
+            self._ignored += signum in ENDING
             self._send(client, {"op": "signal", "signal": signum})
 
     @staticmethod

@@ -186,6 +186,22 @@ def test_signals_reach_a_one_off_container(scenario) -> None:
     assert project.ps() == {}
 
 
+@pytest.mark.parametrize("remove", [True, False])
+def test_a_run_that_ignores_three_signals_is_left(scenario, remove) -> None:
+    project = scenario("oneoff")
+    script = "trap '' INT; echo ready; while :; do sleep 0.1; done"
+    options = ("--rm",) if remove else ()
+    process = project.start("run", *options, "--no-deps", "-T", "tool", "sh", "-c", script)
+    assert process.stdout.readline() == "ready\n"
+    for _ in range(3):
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130, err
+    assert [row["State"] for row in project.ps().values()] == ([] if remove else ["running"])
+
+
 def test_early_output_of_a_run_is_whole(scenario) -> None:
     project = scenario("oneoff")
     done = project("run", "--rm", "--no-deps", "-T", "tool", "sh", "-c", "seq 1 20000; echo -n end")
