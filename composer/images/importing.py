@@ -27,6 +27,7 @@ def import_root(
     changes: Sequence[str] = (),
     message: str = "",
     platform: str = "",
+    created: float | None = None,
 ) -> Image:
     """Make an image of one layer from a root file system.
 
@@ -37,12 +38,13 @@ def import_root(
         changes: Dockerfile instructions for its configuration.
         message: Comment in its history.
         platform: What it runs on; default this machine.
+        created: When it was made, for the configuration, seconds since the epoch; default now.
 
     Raises:
         ImageError: The archive is broken, or a change is malformed.
     """
     chosen = wanted_platform(platform)
-    now = rfc3339(time.time())
+    now = rfc3339(time.time() if created is None else created)
     config = apply_changes(
         ImageConfig(architecture=chosen.architecture, os=chosen.os, variant=chosen.variant, created=now),
         changes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from composer.errors import ImageError, UsageError
 
@@ -33,11 +33,13 @@ def run(args: argparse.Namespace, context: Context) -> int:
     from composer.images.store import Store
 
     store = Store(context.paths)
-    options = {
+    epoch = context.environ.get("SOURCE_DATE_EPOCH", "")
+    options: dict[str, Any] = {
         "names": [args.name] if args.name else [],
         "changes": args.change,
         "message": args.message,
         "platform": args.platform,
+        "created": float(epoch) if epoch.isdigit() and len(epoch) < 13 else None,
     }
     if args.source == "-":
         image = import_root(store, sys.stdin.buffer, **options)

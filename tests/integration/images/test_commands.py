@@ -52,6 +52,13 @@ def test_import_from_a_pipe(composer, archive):
     assert composer("image", "ls", "-q").stdout.strip() == done.stdout.decode()[7:19]
 
 
+def test_import_is_reproducible(composer, archive, monkeypatch):
+    first = composer("image", "import", archive, "a:1").stdout
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    second = composer("image", "import", archive, "a:1").stdout
+    assert composer("image", "import", archive, "b:1").stdout == second != first
+
+
 def test_ls(composer, imported):
     assert composer("image", "tag", "app:1", "reg.example/team/app:2").stdout == ""
     lines = composer("image", "ls").stdout.splitlines()
