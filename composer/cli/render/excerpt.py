@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from composer.errors import Location
 
+_WORD = re.compile(r"""\"(?:[^\"\\]|\\.)*\"|'[^']*'|[^\s:,\[\]{}]*""")
 _WIDEST: Final = 160
 """Columns; what is longer is no line that a person wrote, and would fill the screen."""
 
@@ -28,7 +29,7 @@ def excerpt(where: Location) -> str:
     start = where.column - 1
     if start >= len(line) or len(line) > _WIDEST or not line.isprintable():
         return ""
-    word = re.match(r"""[^\s:,\[\]{}]*""", line[start:])
+    word = _WORD.match(line, start)
     carets = "^" * max(1, len(word[0]) if word else 1)
     number = str(where.line)
     return f"  {number} | {line}\n  {' ' * len(number)} | {' ' * start}{carets}\n"

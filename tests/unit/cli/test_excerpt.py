@@ -12,6 +12,15 @@ def test_the_caret_stands_below_the_word(tmp_path):
     assert excerpt(Location(str(file), 3, 5)) == "  3 |     prots: ['80']\n    |     ^^^^^\n"
 
 
+def test_the_caret_covers_what_is_quoted(tmp_path):
+    file = tmp_path / "compose.yaml"
+    file.write_text("""ports: ["80:80", "a:b", 'c d']\n""")
+    line, carets = excerpt(Location(str(file), 1, 18)).splitlines()
+    assert carets.strip() == "| " + " " * 17 + "^^^^^"
+    assert line.index('"a:b"') == carets.index("^")
+    assert excerpt(Location(str(file), 1, 25)).endswith(" ^^^^^\n")
+
+
 def test_what_may_hold_passwords_is_not_shown(tmp_path):
     file = tmp_path / ".env"
     file.write_text("PASSWORD='open\n")
