@@ -41,7 +41,7 @@ bench: setup ## Compare with docker compose, docker, podman and buildah; prints 
 	@tools/setup.sh bench
 	@$(PYTHON) -m tests.benchmarks $(BENCH)
 
-test-vm: setup ## Run the suites on a stock Debian kernel with systemd and cgroup v2, in a virtual machine
+test-vm: setup ## Run the suites on a stock Debian kernel with systemd and cgroup v2, in a virtual machine (VM=ci: a part)
 	@tools/setup.sh vm
 	@$(PYTHON) -m tests.vm test $(VM)
 

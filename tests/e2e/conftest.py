@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.home import PATIENCE
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -74,7 +76,7 @@ class Terminal:
 
     def wait_for(self, text: str, seconds: float = 15) -> str:
         """Read until *text* has appeared."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds * PATIENCE
         while text not in self.seen:
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([self.fd], [], [], left)[0]:
@@ -93,7 +95,7 @@ class Terminal:
 
     def type_until(self, keys: str, text: str) -> None:
         """Type *keys* once a second until *text* appears."""
-        for _ in range(15):
+        for _ in range(int(15 * PATIENCE)):
             self.type(keys)
             try:
                 self.wait_for(text, 1)
@@ -104,7 +106,7 @@ class Terminal:
 
     def end(self, seconds: float = 15) -> int:
         """Read to the end and return the exit code."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds * PATIENCE
         while (left := deadline - time.monotonic()) > 0 and select.select([self.fd], [], [], left)[0]:
             try:
                 self.seen += os.read(self.fd, 65536).decode(errors="replace")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
+# How many times longer than here a thing may take: tests/vm sets it, since a translated processor is slow.
+PATIENCE = float(os.environ.get("COMPOSER_PATIENCE", "1"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ class Home:
             cwd: Where; the home by default, which has no Compose file.
             input: Standard input; empty by default.
             env: Added to the environment.
-            timeout: Seconds; afterwards the command is killed and the test fails.
+            timeout: Seconds (times PATIENCE); afterwards the command is killed and the test fails.
             check: Fail the test when the exit code is not 0.
         """
         words = tuple(str(arg) for arg in args)
@@ -104,7 +106,7 @@ class Home:
                 stdin=subprocess.PIPE, stdout=out, stderr=err, text=True,
             )  # fmt: skip
             try:
-                process.communicate(input or "", timeout)
+                process.communicate(input or "", timeout * PATIENCE)
                 expired = False
             except subprocess.TimeoutExpired:
                 process.kill()
@@ -114,7 +116,9 @@ class Home:
             err.seek(0)
             done = Finished(words, process.returncode, out.read(), err.read())
         if expired:
-            raise AssertionError(f"composer {' '.join(words)} took over {timeout} s\n{done.out}{done.err}")
+            raise AssertionError(
+                f"composer {' '.join(words)} took over {timeout * PATIENCE} s\n{done.out}{done.err}"
+            )
         if check and done.code:
             raise AssertionError(f"composer {' '.join(words)} ended with {done.code}\n{done.out}{done.err}")
         return done
@@ -142,7 +146,7 @@ class Home:
                     f"down of {name} ended with {done.code}: {done.err.strip() or done.out.strip()}"
                 )
         # An agent leaves by itself once its project is gone; give it and the kernel's clean-up a moment.
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 5 * PATIENCE
         left = self.leftovers()
         while left and time.monotonic() < deadline:
             time.sleep(0.05)

@@ -11,6 +11,8 @@ import time
 
 import pytest
 
+from tests.support.home import PATIENCE
+
 LOOP = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
 
 
@@ -89,7 +91,7 @@ def _has_open(pid, wanted):
 
 def eventually(check, seconds=10.0):
     """The first true value of *check*; fails when it does not come."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * PATIENCE
     while time.monotonic() < deadline:
         if value := check():
             return value

@@ -26,6 +26,7 @@ TEST_PACKAGES = (
     "pytest",
     "pytest-timeout",
     "pytest-randomly",
+    "pytest-xdist",
     "hypothesis",
     "dnspython",
     "blockbuster",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.home import PATIENCE
 from tests.support.shop import SHOP
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def shop(composer_home: Home, shop_archive: Path, tmp_path: Path) -> Iterator[Sh
 
 
 def until(condition: Callable[[], bool], seconds: float, what: str) -> None:
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * PATIENCE
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError):
             if condition():

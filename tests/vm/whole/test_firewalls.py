@@ -101,7 +101,7 @@ def test_every_way_is_open_and_the_firewall_is_left_as_it_was(
     with firewall():
         before = run("nft", "-s", "list", "ruleset")
         composer_home.run("up", "-d", "--wait", cwd=tmp_path)
-        inside = ("exec", "-T", "client", "wget", "-q", "-T", "20", "-O", "-")
+        inside = ("exec", "-T", "client", "wget", "-q", "-O", "-")
         assert composer_home.run(*inside, "http://web/", cwd=tmp_path).out == "hello\n"
         assert run("curl", "-s", "--max-time", "20", "http://127.0.0.1:8095/") == "hello\n"
         assert fetch_from_outside() == "hello\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,20 +41,25 @@ def strict_logind() -> Iterator[None]:
     run("systemctl", "restart", "systemd-logind")
 
 
-def in_a_session(script: str, home: Home, directory: Path) -> None:
-    """Log in, run *script*, log out."""
-    variables = [f"--setenv={key}={value}" for key, value in home.environ().items()]
-    run(
-        "systemd-run", "--quiet", "--wait", "--collect", "--property=PAMName=login", "--property=User=root",
-        "--property=KillMode=control-group", f"--working-directory={directory}", *variables, "sh", "-c", script,
+def in_a_session(script: str) -> None:
+    """Log in on a terminal, run *script*, log out."""
+    subprocess.run(
+        ["script", "-qec", "login -f root", "/dev/null"], input=f"{script}; exit\n",
+        text=True, check=True, timeout=300, stdout=subprocess.PIPE,
     )  # fmt: skip
 
 
 @pytest.mark.usefixtures("strict_logind", "busybox_image")
 def test_containers_and_agent_outlive_the_session(composer_home: Home, tmp_path: Path) -> None:
     (tmp_path / "compose.yaml").write_text(COMPOSE, encoding="utf-8")
-    up = " ".join(composer_home.command("up", "-d"))
-    in_a_session(f"setsid sleep 4321 & echo $! >{tmp_path}/sleeper; {up}", composer_home, tmp_path)
+    up = shlex.join(
+        ["env", "-C", str(tmp_path), *variables(composer_home), *composer_home.command("up", "-d")]
+    )
+    in_a_session(
+        f"sleep 4321 & echo $! >{tmp_path}/sleeper; {up} >{tmp_path}/up 2>&1; loginctl >{tmp_path}/sessions"
+    )
+    assert " root " in (tmp_path / "sessions").read_text(encoding="utf-8")
+    assert "Started" in (tmp_path / "up").read_text(encoding="utf-8")
     sleeper = int((tmp_path / "sleeper").read_text(encoding="ascii"))
     deadline = time.monotonic() + 30
     while Path(f"/proc/{sleeper}").exists() and time.monotonic() < deadline:
@@ -79,6 +86,10 @@ def test_a_reload_of_systemd_changes_no_limit(composer_home: Home, tmp_path: Pat
     composer_home.run("up", "-d", "--force-recreate", cwd=tmp_path)
     assert set(limits().values()) == {str(64 << 20)}
     composer_home.run("down", "-t", "0", cwd=tmp_path)
+
+
+def variables(home: Home) -> list[str]:
+    return [f"{key}={home.environ()[key]}" for key in ("COMPOSER_HOME", "PYTHONPATH", "PATH")]
 
 
 def limits() -> dict[str, str]:
