@@ -10,6 +10,7 @@ import ctypes
 import errno
 import os
 import struct
+import sys
 
 from composer.namespaces.kernel import constants as c
 from composer.namespaces.kernel.errors import KernelError
@@ -25,6 +26,7 @@ _mount.argtypes = (
     ctypes.c_ulong,
     ctypes.c_char_p,
 )
+_ENCODING, _ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()  # as os.fsencode does
 _long = ctypes.c_long
 _ulong = ctypes.c_ulong
 
@@ -36,7 +38,7 @@ def _check(result: int, call: str, subject: str = "") -> int:
 
 
 def _name(path: str | bytes) -> bytes:
-    return path if isinstance(path, bytes) else os.fsencode(path)
+    return path if isinstance(path, bytes) else path.encode(_ENCODING, _ERRORS)
 
 
 def clone3(flags: int, *, cgroup: int = -1, exit_signal: int = 17) -> tuple[int, int]:

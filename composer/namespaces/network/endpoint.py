@@ -23,6 +23,7 @@ import os
 import socket
 
 from composer.namespaces.network import dnat, links
+from composer.namespaces.network.dnat import DNS_ADDRESS
 from composer.namespaces.network.netlink import Batch, NetlinkError, open_netlink
 
 TYPE_CHECKING = False  # the module typing costs 400 KiB in every shim
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-DNS_ADDRESS = "127.0.0.11"
 _LOOPBACK = 1
 
 
@@ -150,7 +150,7 @@ def dns_sockets() -> tuple[socket.socket, socket.socket]:
     with contextlib.suppress(OSError):
         udp, tcp = _bind(0)
         try:
-            dnat.redirect(DNS_ADDRESS, 53, udp.getsockname()[1], tcp.getsockname()[1])
+            dnat.redirect(udp.getsockname()[1], tcp.getsockname()[1])
         except OSError:
             udp.close()
             tcp.close()

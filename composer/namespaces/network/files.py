@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from composer.errors import EngineError
 from composer.frozen import frozen
-from composer.namespaces.network.endpoint import DNS_ADDRESS
+from composer.namespaces.network.dnat import DNS_ADDRESS
 from composer.values import is_address
 
 if TYPE_CHECKING:
