@@ -366,14 +366,17 @@ def test_events_and_wait(scenario) -> None:
     time.sleep(0.5)
     project("start")
     assert project("wait", "talker", check=False).code == 4
+    for words in ("stop", "-t", "0"), ("kill",):
+        project("restart", "talker")
+        project(*words)
     deadline = time.monotonic() + 10
     seen = []
-    while "die" not in seen and time.monotonic() < deadline:
+    while seen[-2:] != ["kill", "die"] and time.monotonic() < deadline:
         seen.append(json.loads(events.stdout.readline())["action"])
     events.send_signal(signal.SIGINT)
     events.communicate(timeout=10)
     assert events.returncode == 130
-    assert seen == ["start", "die"]
+    assert seen == ["start", "die", "start", "die", "stop", "start", "kill", "die"]
 
 
 def test_errors_name_the_place(scenario, tmp_path) -> None:

@@ -109,17 +109,22 @@ def _transition(before: dict[str, Any], now: dict[str, Any]) -> Iterator[tuple[s
     if now.get("oom_killed") and not before.get("oom_killed"):
         yield "oom", {}
     ran = old in ("running", "paused", "stopping")
-    restarted = now.get("started_at", 0) != before.get("started_at", 0) and ran
-    if (ran and new in ("exited", "dead", "restarting")) or restarted:
+    started = now.get("started_at", 0.0) not in (0.0, before.get("started_at", 0.0))
+    if started and ran:  # an end and a start in one look
         yield "die", {"exitCode": str(now.get("exit_code", 0))}
-    if (new in ("running", "paused") and not ran) or restarted:
+    if started or (new in ("running", "paused") and not ran):
         yield "start", {}
+    if (ran or started) and new in ("exited", "dead", "restarting"):
+        asked = now.get("shim", {}).get("asked", "")
+        if asked == "kill":
+            yield "kill", {}
+        yield "die", {"exitCode": str(now.get("exit_code", 0))}
+        if asked == "stop":
+            yield "stop", {}
     if new == "paused" and old != "paused":
         yield "pause", {}
     if old == "paused" and new == "running":
         yield "unpause", {}
-    if new == "exited" and now.get("stopped_by_user") and not before.get("stopped_by_user"):
-        yield "stop", {}
     health = now.get("health", "none")
     if health != before.get("health", "none") and health in ("healthy", "unhealthy"):
         yield f"health_status: {health}", {}

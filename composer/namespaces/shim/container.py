@@ -103,6 +103,7 @@ class Container:
         self.loop.watch(init.pidfd, lambda _: self._ended())
         self._started = time.monotonic()
         self.state.values["shim"]["init"] = [init.pid, start_time(init.pid)]
+        self.state.values["shim"]["asked"] = ""
         self.state.update(
             status="running",
             pid=init.pid,
@@ -154,6 +155,7 @@ class Container:
         if number in (9, self.launch["stop_signal"]):
             # Whoever sends these means it to end, whatever the restart policy; as Docker has it.
             self.state.values["stopped_by_user"] = True
+            self.state.values["shim"]["asked"] = "kill"
             if self.state["status"] == "paused":
                 self.cgroup.thaw()
         sys_.pidfd_send_signal(self.init.pidfd, number)
@@ -162,6 +164,7 @@ class Container:
         """Stop it for good: signal, grace, kill of all that is left; *done* is called when it is over."""
         self._stop_waiters.append(done)
         self.state.values["stopped_by_user"] = True
+        self.state.values["shim"]["asked"] = "stop"
         self._end(timeout)
 
     def shut_down(self) -> None:

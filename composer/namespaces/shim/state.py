@@ -1,7 +1,8 @@
 """A container's state as the shim keeps it: a dictionary in memory, a file that readers find whole.
 
 The keys are the fields of `composer.engine.ContainerState` without `config`, and `shim`, which tells readers
-whose word it is: pid and start time of the shim and of init, so that a dead writer is noticed.
+whose word it is: pid and start time of the shim and of init, so that a dead writer is noticed; `asked` is
+what made the container end: `stop`, `kill`, or nothing.
 """
 
 from __future__ import annotations
