@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from composer.cli.render.base import Renderer
+    from composer.errors import ComposerError
     from composer.spec import LoadedProject
     from composer.state.paths import Paths
 
@@ -46,6 +47,7 @@ class Context:
         self.cwd = cwd or os.getcwd()
         self._paths: Paths | None = None
         self._project_name = ""
+        self._loaded: LoadedProject | None = None
 
     @property
     def paths(self) -> Paths:
@@ -83,7 +85,13 @@ class Context:
 
         loaded = load(self, services, **more)
         self._project_name = loaded.name
+        self._loaded = loaded
         return loaded
+
+    def locate(self, error: ComposerError) -> None:
+        """Give an error that names an element of the file its place there."""
+        if error.path and error.where is None and self._loaded is not None:
+            error.where = self._loaded.locate(error.path)
 
     def renderer(self, title: str = "", *, quiet: bool = False) -> Renderer:
         """What shows progress on standard error, by `--progress`, `--ansi` and the terminal.

@@ -120,7 +120,12 @@ def run_command(name: str, words: list[str], context: Context) -> int:
 
     parser = CommandParser(name, module.HELP)
     module.add_arguments(parser)
-    result: int = module.run(parser.parse(words), context)
+    arguments = parser.parse(words)
+    try:
+        result: int = module.run(arguments, context)
+    except ComposerError as error:
+        context.locate(error)
+        raise
     return result
 
 

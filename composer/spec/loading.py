@@ -18,7 +18,7 @@ from composer.spec.select import (
     select,
     split_by_profiles,
 )
-from composer.spec.tree import Map, Place, like, locations, place_of, spec_error
+from composer.spec.tree import Map, Place, like, locations, nearest, place_of, spec_error
 from composer.spec.warn import Warnings
 
 if TYPE_CHECKING:
@@ -81,6 +81,11 @@ class LoadedProject:
     def service_names(self) -> tuple[str, ...]:
         """Active services, sorted."""
         return tuple(sorted(self.document.get("services") or {}))
+
+    def locate(self, path: str) -> Location | None:
+        """See `Project.locate`."""
+        place = nearest(self.locations, path)
+        return None if place is None else Location(*place)
 
     def project(self) -> Project:
         """The typed project."""

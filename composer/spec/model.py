@@ -54,6 +54,7 @@ from composer.spec.parts import (
     WatchRule,
     WeightDevice,
 )
+from composer.spec.tree import nearest
 
 Document: TypeAlias = Mapping[str, Any]
 """A canonical JSON document, or a part of it."""
@@ -343,12 +344,7 @@ class Project:
 
     def locate(self, path: str) -> Location | None:
         """The place of *path* in a file, or of the nearest element above it that has one."""
-        while path:
-            if (place := self.locations.get(path)) is not None:
-                return place
-            cut = max(path.rfind("."), path.rfind("["))
-            path = path[:cut] if cut > 0 else ""
-        return None
+        return nearest(self.locations, path)
 
     def project_label_values(self) -> Mapping[str, str]:
         """The `com.docker.compose.project*` labels of its containers."""

@@ -7,10 +7,14 @@ and indexes.
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from composer.errors import Location, SpecError
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+T = TypeVar("T")
 Place: TypeAlias = tuple[str, int, int]
 """File, line and column; lines and columns count from 1."""
 
@@ -170,3 +174,13 @@ def locations(tree: Any) -> dict[str, Place]:
                 if isinstance(item, (dict, list)):
                     stack.append((text, item))
     return found
+
+
+def nearest(places: Mapping[str, T], path: str) -> T | None:
+    """The place of *path* (`services.web.ports[0]`), or of the nearest element above it that has one."""
+    while path:
+        if (place := places.get(path)) is not None:
+            return place
+        cut = max(path.rfind("."), path.rfind("["))
+        path = path[:cut] if cut > 0 else ""
+    return None
