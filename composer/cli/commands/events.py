@@ -49,7 +49,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
                     _print(
                         context,
                         _known(follower, record),
-                        record["action"],
+                        _action(record),
                         _attributes(record),
                         record["time"],
                         as_json=args.json,
@@ -83,6 +83,11 @@ def _known(follower: Follower, record: dict[str, Any]) -> Container:
             return container
     config = {key: record[key] for key in ("name", "service", "image")}
     return Container(record["id"], config, {})
+
+
+def _action(record: dict[str, Any]) -> str:
+    action = str(record["action"])
+    return f"{action}: {record['health']}" if action == "health_status" else action
 
 
 def _attributes(record: dict[str, Any]) -> dict[str, str]:
