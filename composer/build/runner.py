@@ -23,7 +23,7 @@ from composer.images.temporary import temporary_path
 if TYPE_CHECKING:
     from composer.build.builder import Build
     from composer.build.progress import StepProgress
-    from composer.build.running import PlannedMount, RunStep
+    from composer.build.run_plan import PlannedMount, RunStep
     from composer.build.state import StageState
     from composer.images.layers import Layer
 

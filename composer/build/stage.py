@@ -15,7 +15,7 @@ from composer.build.named import Material, material
 from composer.build.progress import excerpt
 from composer.build.records import step_key
 from composer.build.remote import is_remote
-from composer.build.running import PlannedMount, RunStep, plan_run, select_mount
+from composer.build.run_plan import PlannedMount, RunStep, plan_run, select_mount
 from composer.build.scope import host_platform
 from composer.build.stages import base_origin, copy_origin, replacement
 from composer.build.state import Snapshot, StageState

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from composer.build.cachemounts import copy_tree
-from composer.build.running import SCRIPT_DIRECTORY, PlannedMount, RunStep
+from composer.build.run_plan import SCRIPT_DIRECTORY, PlannedMount, RunStep
 from composer.build.selection import Entry
 from composer.build.tree import DirectoryTree
 from composer.build.upper import copy_content

@@ -8,7 +8,7 @@ from composer.cli.execute import Execution
 from composer.cli.operate import operate
 from composer.cli.render import make_renderer
 from composer.cli.snapshot import PREFIX, containers
-from composer.cli.watching import (
+from composer.cli.watch_rules import (
     SYNCING,
     Rule,
     Tree,

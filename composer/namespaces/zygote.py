@@ -18,7 +18,7 @@ from composer.namespaces.kernel import constants, syscalls, title
 from composer.namespaces.sandbox import child
 from composer.namespaces.shim import main as shim
 from composer.namespaces.shim.messages import socket_receive
-from composer.namespaces.step import main as step_main
+from composer.namespaces.step_process import main as step_main
 from composer.namespaces.zygote_protocol import MESSAGE
 
 TYPE_CHECKING = False

@@ -14,7 +14,7 @@ from composer.spec.tree import Map, Path, copy_tree, spec_error
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from composer.spec.loader import Options, Scope
+    from composer.spec.pipeline import Options, Scope
 
 Trail = tuple[tuple[str, str], ...]
 """File and service of each step of a chain."""
@@ -104,7 +104,7 @@ class _Extender:
 
     def base_file(self, name: str, base: str, file: str, where: Any) -> tuple[Any, tuple[Path, ...]]:
         """The services of another file, with paths that start from ours, and its resets."""
-        from composer.spec.loader import prepare
+        from composer.spec.pipeline import prepare
 
         if file.startswith(("oci://", "git@", "git://", "ssh://", "https://", "http://", "github.com/")):
             raise spec_error(f"remote Compose files are not supported: {file}", *where)
@@ -153,6 +153,6 @@ class _Extender:
 
 
 def _reset(holder: Any, path: Path) -> None:
-    from composer.spec.loader import apply_resets
+    from composer.spec.pipeline import apply_resets
 
     apply_resets(holder, (path,))

@@ -10,7 +10,7 @@ from composer.spec import discover, dotenv
 from composer.spec import normalize as normalization
 from composer.spec.consistency import check_consistency
 from composer.spec.document import canonical_document
-from composer.spec.loader import Options, Scope, Source, load_model
+from composer.spec.pipeline import Options, Scope, Source, load_model
 from composer.spec.resolve import VALUE
 from composer.spec.select import (
     drop_unused,

@@ -65,7 +65,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     )
     if args.detach or args.wait or args.no_start or context.options.dry_run:
         return up(context, options, loaded)
-    from composer.cli.attached import Attached, Choice
+    from composer.cli.foreground import Attached, Choice
 
     choice = Choice(
         services=tuple(args.attach) or (() if args.attach_dependencies else tuple(args.services)),

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from composer.cli.watching import Tree, covered_by_bind, files_below, rules_of, work_for
+from composer.cli.watch_rules import Tree, covered_by_bind, files_below, rules_of, work_for
 from composer.errors import SpecError
 
 if TYPE_CHECKING:
