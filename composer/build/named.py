@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from composer.build import remote
 from composer.build.patterns import IgnoreRules, read_ignore_file
 from composer.build.tree import DirectoryTree, LayeredTree, Tree
-from composer.errors import BuildError, UnsupportedError
+from composer.errors import BuildError, ImageError, UnsupportedError
 from composer.frozen import frozen
 
 if TYPE_CHECKING:
@@ -72,10 +73,8 @@ class NamedContexts:
         if separator and kind == "docker-image":
             return material(await self._build.bases.get(rest))
         if separator and kind == "oci-layout":
-            raise UnsupportedError(
-                f"build context {key!r}: {value} is not supported",
-                hint="load it with `composer image load`, and use docker-image://NAME",
-            )
+            self._build.schedule.works()
+            return await self._build.schedule.thread(lambda: self._layout(key, rest))
         if value.startswith("target:"):
             index = self._build.dockerfile.names.get(value[7:].lower())
             if not index:
@@ -92,6 +91,23 @@ class NamedContexts:
             )
             return _directory(os.path.dirname(single) if single else directory)
         return await self._build.schedule.thread(lambda: _directory(value, key))
+
+    def _layout(self, key: str, text: str) -> Material:
+        """`DIRECTORY[:tag][@digest]`."""
+        from composer.build.base import snapshot
+        from composer.images.load import load_from_layout
+
+        place, _, wanted = text.partition("@")
+        if not wanted and ":" in os.path.basename(place) and not os.path.isdir(place):
+            place, _, wanted = place.rpartition(":")
+        path = Path(os.path.abspath(place))
+        if not path.is_dir():
+            raise BuildError(f"build context {key!r}: {place!r} is not a directory")
+        try:
+            image = load_from_layout(self._build.store, path, wanted, platform=self._build.platform)
+        except ImageError as error:
+            raise BuildError(f"build context {key!r}: {error.message}", hint=error.hint) from error
+        return material(snapshot(image))
 
 
 def _directory(text: str, key: str = "") -> Material:

@@ -18,6 +18,7 @@ from composer.images.platforms import Platform, wanted_platform
 from composer.images.store import digest_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from composer.images.store import Image, Store
@@ -42,7 +43,7 @@ def load(
     """
     with store.scratch() as scratch, open_archive(source, scratch) as archive, store.using():
         if archive.has("index.json"):
-            return _load_layout(store, archive, wanted_platform(platform), report)
+            return _load_layout(store, archive, wanted_platform(platform), report, lambda _: True)
         if archive.has("manifest.json"):
             return _load_docker(store, archive, report)
     raise ImageError(
@@ -51,21 +52,57 @@ def load(
     )
 
 
-def _load_layout(store: Store, archive: ArchiveFile, wanted: Platform, report: Report) -> list[Image]:
+def load_from_layout(store: Store, directory: Path, wanted: str = "", *, platform: str = "") -> Image:
+    """One image of an OCI layout, which gets no name here.
+
+    Args:
+        store: Where it goes.
+        directory: The layout.
+        wanted: Digest of its manifest, or the tag that the index gives it; empty when there is only one.
+        platform: Which of a multi-platform image; default this machine's.
+
+    Raises:
+        ImageError: There is no such image, or the layout is broken.
+    """
+
+    def chosen(entry: Descriptor) -> bool:
+        name = entry.annotations.get("org.opencontainers.image.ref.name", "")
+        return not wanted or wanted in (entry.digest, name, name.rpartition(":")[2])
+
+    with store.scratch() as scratch, open_archive(directory, scratch) as archive, store.using():
+        if not archive.has("index.json"):
+            raise ImageError(f"{directory} is no OCI layout: it has no index.json")
+        platforms = wanted_platform(platform)
+        images = _load_layout(store, archive, platforms, discard, chosen, named=False)
+    if len(images) != 1:
+        what = f"no image {wanted}" if not images else f"{len(images)} images"
+        raise ImageError(f"{directory} has {what}", hint="name one by its tag or digest")
+    return images[0]
+
+
+def _load_layout(
+    store: Store,
+    archive: ArchiveFile,
+    wanted: Platform,
+    report: Report,
+    chosen: Callable[[Descriptor], bool],
+    *,
+    named: bool = True,
+) -> list[Image]:
     names_by_config = _docker_names(archive)
     index = parse_manifest(read_document(archive, "index.json"))
     if not isinstance(index, Index):
         raise ImageError("index.json is no index")
     images: dict[str, Image] = {}
     for entry in index.manifests:
-        if entry.platform is not None and entry.platform.os == "unknown":
+        if (entry.platform is not None and entry.platform.os == "unknown") or not chosen(entry):
             continue
         found = _manifest(archive, entry, wanted, 0)
         if found is None:
             continue
         data, manifest = found
         config = _blob(archive, manifest.config.digest)
-        names = _names(entry) or names_by_config.get(manifest.config.digest, [])
+        names = _names(entry) or names_by_config.get(manifest.config.digest, []) if named else []
         parsed = ImageConfig.from_bytes(config)
         _check_count(parsed, len(manifest.layers))
         chain = ""

@@ -311,6 +311,7 @@ class _Pull:
                     failures += 1
                     if failures >= settings.tries:
                         raise
+                    self._event(short, f"Retrying in {pause:.0f} s", "working", position, blob.size)
                     self._abort.wait(pause)
                     pause *= 3
 

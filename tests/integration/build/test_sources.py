@@ -6,6 +6,7 @@ import functools
 import hashlib
 import http.server
 import io
+import json
 import subprocess
 import tarfile
 import threading
@@ -171,3 +172,21 @@ def test_a_named_context_replaces_a_stage(workshop: Workshop) -> None:
     assert workshop.read("x") == "other"
     workshop.build(text, "--build-context", f"LAST={other}")
     assert workshop.read("x") == "other", "the target itself can be replaced"
+
+
+def test_an_oci_layout_is_a_named_context(workshop: Workshop, tmp_path: Path) -> None:
+    workshop.build("FROM busybox\nRUN echo base > /base\nENV who=layout\n", tag="example.com/a:1")
+    archive, layout = tmp_path / "a.tar", tmp_path / "layout"
+    workshop.home.run("image", "save", "example.com/a:1", "-o", archive)
+    layout.mkdir()
+    subprocess.run(["tar", "-xf", archive, "-C", layout], check=True)
+    workshop.home.run("image", "rm", "example.com/a:1")
+    text = "FROM nowhere.invalid/base\nRUN echo $who > /who\nFROM scratch\nCOPY --from=0 /who /base /\n"
+    digest = json.loads((layout / "index.json").read_text())["manifests"][0]["digest"]
+    for end in ("", f"@{digest}", ":1"):
+        workshop.build(text, "--build-context", f"nowhere.invalid/base=oci-layout://{layout}{end}")
+        assert (workshop.read("who"), workshop.read("base")) == ("layout\n", "base\n")
+    done = workshop.build(
+        text, "--build-context", f"nowhere.invalid/base=oci-layout://{layout}:9", check=False
+    )
+    assert f"{layout} has no image 9 (name one by its tag or digest)" in done.err
