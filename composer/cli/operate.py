@@ -16,17 +16,25 @@ if TYPE_CHECKING:
 
 
 def document(context: Context, services: Sequence[str] = ()) -> LoadedProject | None:
-    """The project's files, or None when there are none and its name is known otherwise (`-p`).
+    """The project's files, or None when its name is known otherwise (`-p`) and there are none, or wrong ones.
+
+    Somebody who gives a name and no file means the project on this machine; what a file in the directory
+    says then helps, but must not stand in the way of taking the project down.
 
     Raises:
-        SpecError: A file is wrong; or there is none, and the project's name is not given.
+        SpecError: A file is wrong, or there is none, and only it can tell which project is meant.
     """
     options = context.options
     try:
         return context.load(services)
     except SpecError as error:
+        if options.files or context.environ.get("COMPOSE_FILE"):
+            raise
+        if error.where is not None and options.project_name:
+            context.warn(f"going by what is on this machine, because the Compose file is wrong: {error}")
+            return None
         named = options.project_name or context.environ.get("COMPOSE_PROJECT_NAME")
-        if options.files or error.where or not named or "no configuration file" not in error.message:
+        if error.where is not None or not named or "no configuration file" not in error.message:
             raise
         return None
 

@@ -288,3 +288,14 @@ def _says_hi(port):
         sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
         return b"hi" in sock.makefile("rb").read()
     return False
+
+
+def test_a_broken_file_does_not_keep_a_named_project_up(project):
+    project.write({"web": {}})
+    project.run("up", "-d")
+    (project.path / "compose.yaml").write_text("services: {web: {imge: busybox}}\n")
+    refused = project.run("down", check=False)
+    assert refused.code == 1
+    assert 'did you mean "image"?' in refused.err
+    project.run("-p", project.name, "down")
+    assert project.states() == {}
