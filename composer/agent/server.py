@@ -40,6 +40,10 @@ REQUEST_LIMIT = 64 << 20
 QUIET_SECONDS = 1.0
 LINGER_SECONDS = 0.5
 """An agent that nobody needs stays so long, for the next command of a script."""
+WONDER_SECONDS = 1.0
+"""Who waits longer than this for another command is told."""
+_WORDS = {"start_container": "run", "remove_container": "run"}
+"""Operations whose name is not the command's."""
 
 
 class Mutation:
@@ -209,6 +213,16 @@ class Agent:
             await stream.send(json.dumps(answer).encode() + b"\n")
         self._quiet_since.set()
 
+    async def _wait_for_turn(self, report: Report) -> None:
+        """Acquire the turn; say so when that takes long enough to be wondered at."""
+        with anyio.move_on_after(WONDER_SECONDS):
+            await self._turn.acquire()
+            return
+        word = _WORDS.get(self._running.op, self._running.op) if self._running is not None else "some"
+        text = f"another composer command ({word}) is working on project {self.name}; waiting"
+        report(Event("warning", self.name, text=text))
+        await self._turn.acquire()
+
     def _keep(self, request: dict[str, Any], answer: dict[str, Any], kept: list[str]) -> None:
         """A container that its client starts, reads and removes is not removed under its hands."""
         options = request.get("options") or {}
@@ -250,10 +264,8 @@ class Agent:
             if impatient or (op in STOPPING and running.op not in STOPPING):
                 running.ended_by = op
                 running.scope.cancel()
-            else:
-                text = f"another composer command ({running.op}) is working on project {self.name}; waiting"
-                report(Event("warning", self.name, text=text))
-        async with self._turn:
+        await self._wait_for_turn(report)
+        try:
             mutation = Mutation(op)
             self._running = mutation
             try:
@@ -261,8 +273,10 @@ class Agent:
                     return await carry_out(controller, op, request, report)
             finally:
                 self._running = None
+        finally:
+            self._turn.release()
         raise ConflictError(
-            f"{op} was interrupted by `composer {mutation.ended_by}`",
+            f"{_WORDS.get(op, op)} was interrupted by `composer {mutation.ended_by}`",
             hint="run it again to finish it",
         )
 

@@ -101,3 +101,26 @@ def test_down_removes_the_network_of_what_has_ended(project):
     assert f"Network {project.name}_default Removed" in done.err
     assert len(names(project)) == 1
     project.run("run", "--rm", "-T", "job", "true")  # the network is made anew
+
+
+def test_commands_that_wait_a_moment_for_each_other_say_nothing(project):
+    project.write({"job": {}})
+    commands = [project.start("run", "--rm", "-T", "job", "echo", "done") for _ in range(4)]
+    for command in commands:
+        output, _ = command.communicate(timeout=30)
+        assert command.returncode == 0, output
+        assert "another composer command" not in output
+
+
+def test_a_command_that_waits_long_says_for_what(project):
+    never = {"test": ["CMD", "false"], "interval": "1s", "retries": 1000}
+    project.write(
+        {"web": {"depends_on": {"db": {"condition": "service_healthy"}}}, "db": {"healthcheck": never}}
+    )
+    up = project.start("up", "-d")
+    eventually(lambda: project.state("db").get("status") == "running")
+    waits = project.start("restart")
+    time.sleep(2.5)
+    project.run("down", "-t", "0", timeout=30)
+    assert f"another composer command (up) is working on project {project.name}" in waits.communicate()[0]
+    assert up.communicate()[0]
