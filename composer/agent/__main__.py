@@ -17,6 +17,7 @@ from composer.app import show_as_agent, start_zygote
 from composer.state.paths import Paths
 
 if TYPE_CHECKING:
+    from composer.errors import ComposerError
     from composer.namespaces.zygote_client import Zygote
 
 _NEEDED = (
@@ -61,7 +62,15 @@ def run(first: socket.socket | None) -> int:
     else:
         paths, name = Paths.from_environment(), sys.argv[1]
     _set_home(paths)
-    lock = _lock(paths, name)
+    try:
+        lock = _lock(paths, name)
+    except OSError as error:
+        from composer.errors import EngineError
+
+        text = f"cannot write {error.filename}: {error.strerror}"
+        hint = "run composer with sudo" if os.geteuid() else "set COMPOSER_HOME to a directory elsewhere"
+        _refuse(first, EngineError(text, errno=error.errno or 0, hint=hint))
+        return 1
     if lock < 0:
         if first is not None:
             first.sendall(b'{"ready":false}\n')
@@ -72,7 +81,6 @@ def run(first: socket.socket | None) -> int:
 def _serve(paths: Paths, name: str, first: socket.socket | None, zygote: Zygote | None) -> int:
     import anyio
 
-    from composer.agent.requests import error_to_json
     from composer.agent.server import Agent
     from composer.errors import ComposerError
 
@@ -87,14 +95,21 @@ def _serve(paths: Paths, name: str, first: socket.socket | None, zygote: Zygote 
             first.setblocking(False)
         anyio.run(agent.serve, listener, first)
     except ComposerError as error:
-        if first is not None:
-            first.setblocking(True)
-            line = json.dumps({"error": error_to_json(error)}) + "\n"
-            first.sendall(line.encode())
+        _refuse(first, error)
         return 1
     finally:
         (directory / "agent.sock").unlink(missing_ok=True)
     return 0
+
+
+def _refuse(first: socket.socket | None, error: ComposerError) -> None:
+    """Tell the first client why there will be no agent."""
+    if first is None:
+        return
+    from composer.agent.requests import error_to_json
+
+    first.setblocking(True)
+    first.sendall(json.dumps({"error": error_to_json(error)}).encode() + b"\n")
 
 
 def _detach(keep: int) -> None:

@@ -52,3 +52,11 @@ def test_after_a_mistake_none_is_left(project):
     assert "services.web.image" in done.err
     assert project.agent() == 0
     assert not project.home.paths.project_run(project.name).exists()
+
+
+def test_one_that_has_no_place_to_be_says_so(project):
+    project.write({"web": {}})
+    done = project.run("up", "-d", env={"COMPOSER_HOME": "/proc/nowhere"}, check=False)
+    assert done.code == 125
+    assert done.err.startswith("composer: cannot write /proc/nowhere: No such file or directory")
+    assert "COMPOSER_HOME" in done.err
