@@ -6,6 +6,7 @@ An engine in a test is only worth something while it behaves like the real one; 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
@@ -21,14 +22,16 @@ from composer.engine import (
 )
 from composer.errors import ConflictError, NotFoundError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 LOOP = ("sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.05; done")
 
 
 class Contract:
-    """Mixed into a test class that has `run(case)`: calls `case(engine, layers, project)` with an engine."""
+    """Mixed into a test class that has `run`, which calls `case(engine, layers, project)` with an engine."""
 
-    def run(self, case):
-        raise NotImplementedError
+    run: Callable[[Any], Any]
 
     @staticmethod
     def config(layers, project, name="a", **more):
