@@ -9,9 +9,10 @@ from composer.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from composer.cli.context import Context
+    from composer.images.remove import Removal
 
 HELP = "Remove unused images"
 
@@ -40,13 +41,18 @@ def run(args: argparse.Namespace, context: Context) -> int:
         wanted=lambda image: matches(image.config.labels),
         waiting=lambda: waiting(context),
     )
-    if done.removals:
-        context.print("Deleted Images:")
-        for removal in done.removals:
-            context.print(f"{removal.action}: {removal.name}")
-        context.print()
+    print_removals(context, done.removals)
     context.print(f"Total reclaimed space: {human_bytes(done.reclaimed)}")
     return 0
+
+
+def print_removals(context: Context, removals: Sequence[Removal]) -> None:
+    """What went, line by line."""
+    if removals:
+        context.print("Deleted Images:")
+        for removal in removals:
+            context.print(f"{removal.action}: {removal.name}")
+        context.print()
 
 
 def waiting(context: Context) -> None:

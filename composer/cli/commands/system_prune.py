@@ -44,7 +44,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
     from composer.build.options import parse_size
     from composer.build.prune import prune_cache
-    from composer.cli.commands.image_prune import confirmed, parse_filters, waiting
+    from composer.cli.commands.image_prune import confirmed, parse_filters, print_removals, waiting
     from composer.cli.render.units import human_bytes
     from composer.images.remove import prune, sweep_unneeded
     from composer.images.store import Store
@@ -76,11 +76,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         wanted=lambda image: matches(image.config.labels),
         waiting=lambda: waiting(context),
     )
-    if done.removals:
-        context.print("Deleted Images:")
-        for removal in done.removals:
-            context.print(f"{removal.action}: {removal.name}")
-        context.print()
+    print_removals(context, done.removals)
     freed += done.reclaimed
     if not by_label:
         freed += prune_cache(store, everything=args.all, before=before, keep_storage=keep)
