@@ -36,6 +36,13 @@ def apply_extends(config: Map, path: str, scope: Scope, options: Options, resets
         services[name] = worker.service(name, services, path, (), (tuple(resets),))
 
 
+def _outdented(name: str) -> str:
+    """The hint for a service that is called like an attribute of services."""
+    from composer.spec.fields import SERVICE
+
+    return f"indent it further: {name} is an attribute of a service" if name in SERVICE.fields else ""
+
+
 class _Extender:
     """One pass over one document; files of bases are read once."""
 
@@ -52,7 +59,12 @@ class _Extender:
         if service is None:
             return None
         if not isinstance(service, dict):
-            raise spec_error(f"services.{name} must be a mapping", {"services": services}, ("services", name))
+            raise spec_error(
+                f"services.{name} must be a mapping",
+                {"services": services},
+                ("services", name),
+                hint=_outdented(name),
+            )
         extends = service.get("extends")
         if extends is None:
             return service

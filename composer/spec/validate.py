@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from composer.errors import suggestion
@@ -26,6 +27,7 @@ _NAMES: Final = {
     "boolean": "boolean",
     "null": "null",
 }
+_PAIR: Final = re.compile(r"([A-Za-z_][\w.-]*)\s*[:=]\s*(\S.*)")
 _PATTERNS: Final = {
     "[a-zA-Z0-9][a-zA-Z0-9_.-]+": "use at least two letters, digits and _ . - with a letter or digit first",
     "^[a-zA-Z0-9._-]+$": "use letters, digits and . _ - only",
@@ -90,6 +92,8 @@ def _explain(error: ValidationError, model: Any) -> SpecError:
             path = (*path, key)
             message = f"unknown key {key!r}"
             hint = suggestion(key, known) or "remove it, or start it with x-"
+            if not path[:-1] and isinstance(value[key], dict) and {"image", "build"} & value[key].keys():
+                hint = "a service belongs under services:"
             if not known:
                 message, hint = f"{key!r} is not a name", _PATTERNS["^[a-zA-Z0-9._-]+$"]
         case "required":
@@ -142,6 +146,8 @@ def _type_hint(value: Any, kinds: list[str]) -> str:
         return "give it a value, or remove the key"
     if "object" in kinds and isinstance(value, list):
         return "write KEY: VALUE lines without leading dashes"
+    if {"object", "array"} <= set(kinds) and isinstance(value, str) and (pair := _PAIR.fullmatch(value)):
+        return f"write {pair[1]}: {pair[2]}, with a blank after the colon"
     if "array" in kinds and isinstance(value, str):
         return f"write a list: [{value}]" if len(value) < 40 else "write a list"
     return ""
@@ -149,8 +155,6 @@ def _type_hint(value: Any, kinds: list[str]) -> str:
 
 def _unknown_key(error: ValidationError) -> tuple[str, list[str]]:
     """The first key that nothing describes, and those that something does."""
-    import re
-
     node: Any = error.schema
     known = list(node.get("properties", ()))
     patterns = list(node.get("patternProperties", ()))

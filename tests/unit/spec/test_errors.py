@@ -252,6 +252,24 @@ HEAD = "services:\n  web:\n    image: x\n"
             'compose.yaml:4:5: services.web.pid: service "web" depends on undefined service "nope"',
         ),
         (
+            "services:\n  web:\n  image: x\n",
+            (
+                "compose.yaml:3:3: services.image must be a mapping"
+                " (indent it further: image is an attribute of a service)"
+            ),
+        ),
+        (
+            "web:\n  image: x\n",
+            "compose.yaml:1:1: unknown key 'web' (a service belongs under services:)",
+        ),
+        (
+            f"{HEAD}    environment:\n      KEY=value\n",
+            (
+                "compose.yaml:4:5: services.web.environment: must be a list or mapping"
+                " (write KEY: value, with a blank after the colon)"
+            ),
+        ),
+        (
             "services:\n  my web:\n    image: x\n",
             "compose.yaml:2:3: services.my web: 'my web' is not a name (use letters, digits and . _ - only)",
         ),
