@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from composer.errors import ConflictError, NotFoundError
@@ -12,7 +12,7 @@ from composer.images import reference
 from composer.images.usage import containers, needed_blobs, needed_chains
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from composer.images.store import Image, Store
 
@@ -83,22 +83,24 @@ def prune(
 
     Args:
         store: The store.
-        everything: Named images too.
+        everything: Named images too; those that an `up` or a build has just resolved are waited for.
         before: Only images that were added before this moment.
         wanted: Only images for which this is true.
         waiting: See `sweep_unneeded`.
     """
-    used = {use.image_id for use in containers(store.paths)}
-    removals: list[Removal] = []
-    for image in store.images():
-        if image.id in used or (image.updated and not everything):
-            continue
-        if (before is not None and image.added >= before) or (wanted is not None and not wanted(image)):
-            continue
-        removals += [Removal("untagged", name) for name in (*image.repo_tags, *image.repo_digests)]
-        removals.append(Removal("deleted", image.id))
-        _delete(store, image)
-    return Pruned(tuple(removals), sweep_unneeded(store, waiting=waiting))
+    with _alone(store, waiting):
+        # Who resolves an image holds `using()` until a container refers to it: what is unused now stays so.
+        used = {use.image_id for use in containers(store.paths)}
+        removals: list[Removal] = []
+        for image in store.images():
+            if image.id in used or (image.updated and not everything):
+                continue
+            if (before is not None and image.added >= before) or (wanted is not None and not wanted(image)):
+                continue
+            removals += [Removal("untagged", name) for name in (*image.repo_tags, *image.repo_digests)]
+            removals.append(Removal("deleted", image.id))
+            _delete(store, image)
+        return Pruned(tuple(removals), _sweep(store))
 
 
 def sweep_unneeded(store: Store, *, blocking: bool = True, waiting: Callable[[], None] | None = None) -> int:
@@ -112,30 +114,49 @@ def sweep_unneeded(store: Store, *, blocking: bool = True, waiting: Callable[[],
     Returns:
         Bytes that were freed.
     """
-    freed = 0
+    try:
+        with _alone(store, waiting, blocking=blocking):
+            return _sweep(store)
+    except ConflictError:
+        return 0
+
+
+@contextmanager
+def _alone(store: Store, waiting: Callable[[], None] | None, *, blocking: bool = True) -> Iterator[None]:
+    """`Store.alone`, with word of it when that takes a wait.
+
+    Raises:
+        ConflictError: Somebody pulls, builds or starts containers, and *blocking* is false.
+    """
     with ExitStack() as stack:
         try:
             stack.enter_context(store.alone(blocking=False))
         except ConflictError:
             if not blocking:
-                return 0
+                raise
             if waiting is not None:
                 waiting()
             stack.enter_context(store.alone())
-        store.sweep()
-        chains = needed_chains(store)
-        for layer in store.directory.all():
-            if layer.chain_id not in chains:
-                store.directory.remove(layer.chain_id)
-                freed += layer.size
-        blobs = needed_blobs(store, chains)
-        for digest, size in store.blobs.all():
-            if digest not in blobs:
-                store.blobs.remove(digest)
-                freed += size
-        freed += _sweep_partial(store)
-        _sweep_locks(store)
-        _forget_blobs(store)
+        yield
+
+
+def _sweep(store: Store) -> int:
+    """See `sweep_unneeded`; the caller is alone."""
+    freed = 0
+    store.sweep()
+    chains = needed_chains(store)
+    for layer in store.directory.all():
+        if layer.chain_id not in chains:
+            store.directory.remove(layer.chain_id)
+            freed += layer.size
+    blobs = needed_blobs(store, chains)
+    for digest, size in store.blobs.all():
+        if digest not in blobs:
+            store.blobs.remove(digest)
+            freed += size
+    freed += _sweep_partial(store)
+    _sweep_locks(store)
+    _forget_blobs(store)
     return freed
 
 

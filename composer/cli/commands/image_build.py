@@ -82,6 +82,10 @@ def request_from(args: argparse.Namespace, context: Context) -> BuildRequest:
     from composer.build.remote import is_remote
     from composer.build.request import BuildRequest
 
+    if args.context == "-" and args.file == "-":
+        raise UsageError(
+            "context and Dockerfile cannot both come from standard input", hint="name a directory as context"
+        )
     if args.output and not args.output.startswith(("type=docker", "type=image")):
         raise UnsupportedError(f"--output {args.output} is not supported", hint="use composer image save")
     contexts = {}

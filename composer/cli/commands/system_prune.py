@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from composer.engine import Engine
 
 HELP = "Remove what is unused"
+_BEING_STARTED = 600.0
+"""Seconds in which a container that was made, and not started yet, is taken for part of a running `up`."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--volumes", action="store_true", help="also unused anonymous volumes")
     add("--filter", action="append", default=[], help="until=24h, label=K[=V], label!=K[=V]")
     add("--keep-storage", default="", metavar="SIZE", help="build cache to keep, the most recently used")
+
+
+_BEING_FILLED = 60.0
+"""The same for a network without containers."""
 
 
 class _Choice(NamedTuple):
@@ -95,7 +102,9 @@ async def _remove_runtime(context: Context, choice: _Choice) -> tuple[dict[str, 
     async with open_local(context.paths) as local:
         engine: Engine = local.engine
         for container in await engine.containers():
-            ended = container.status in ("created", "exited", "dead")
+            ended = container.status in ("exited", "dead") or (
+                container.status == "created" and container.config.created < time.time() - _BEING_STARTED
+            )
             if ended and choice.takes(container.config.created, container.config.labels):
                 size = tree_size(context.paths.container(container.id))
                 with suppress(ConflictError, NotFoundError):  # started, or removed, meanwhile
@@ -103,7 +112,8 @@ async def _remove_runtime(context: Context, choice: _Choice) -> tuple[dict[str, 
                     freed += size
                     removed["Deleted Containers"].append(container.id)
         for network in await engine.networks():
-            if not network.containers and choice.takes(network.config.created, network.config.labels):
+            old = network.config.created < time.time() - _BEING_FILLED
+            if not network.containers and old and choice.takes(network.config.created, network.config.labels):
                 with suppress(ConflictError, NotFoundError):
                     await engine.remove_network(network.config.id)
                     removed["Deleted Networks"].append(network.config.name)

@@ -96,7 +96,7 @@ def test_a_running_build_is_waited_for_and_not_disturbed(workshop: Workshop) -> 
             seen += line
             if "sleep 2" in line:
                 break
-        done = workshop.home.run("system", "prune", "-af")
+        done = workshop.home.run("system", "prune", "-f")
         rest, _ = building.communicate(timeout=30)
     finally:
         building.kill()

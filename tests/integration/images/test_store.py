@@ -1,5 +1,6 @@
 """Names, removal, garbage, several processes at once, and death in the middle."""
 
+import contextlib
 import io
 import json
 import multiprocessing
@@ -120,6 +121,20 @@ class TestRemoval:
         assert len(store.images()) == 2
         prune(store, everything=True)
         assert len(store.images()) == 1
+
+    def test_prune_waits_for_who_uses_an_image(self, store, image):
+        used = image("used:1")
+        waited = []
+
+        def end():
+            waited.append(store.resolve("used:1").id)
+            holder.close()
+
+        holder = contextlib.ExitStack()
+        holder.enter_context(store.using())
+        prune(store, everything=True, waiting=end)
+        assert waited == [used.id], "it was still there when the wait began"
+        assert store.images() == []
 
     def test_protected_layers_stay_until_released(self, store, new_tar):
         lower = store.add_layer_from_tar([new_tar().add("a").bytes()])
