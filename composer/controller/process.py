@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from composer.spec.model import Project, Service
     from composer.spec.model import ThrottleDevice as ServiceThrottle
 
+LEAST_PAUSE: Final = 0.001
+"""Seconds; the same as Docker's."""
 LEAST_MEMORY: Final = 6 * 1024 * 1024
 """Bytes; the same as Docker's."""
 
@@ -146,7 +148,7 @@ def health_check(service: Service, image: ImageConfig) -> Healthcheck | None:
     """The probe: unset fields fall back to the image's, then to 30 s, 30 s, 3, 0 s, 5 s.
 
     Raises:
-        SpecError: `start_interval` without `start_period`.
+        SpecError: `start_interval` without `start_period`, or times and counts that make no sense.
     """
     own, base = service.healthcheck, image.healthcheck
     if own is not None and (own.disable or own.test == ("NONE",)):
@@ -159,6 +161,11 @@ def health_check(service: Service, image: ImageConfig) -> Healthcheck | None:
         value: float | None = getattr(own, name) if own is not None else None
         if value is None and base is not None:
             value = getattr(base, name) / 1e9
+        if value is not None and value != 0 and value < LEAST_PAUSE:
+            raise SpecError(
+                f"healthcheck.{name} cannot be shorter than 1ms",
+                path=f"services.{service.name}.healthcheck.{name}",
+            )
         return value or default
 
     if own is not None and own.start_interval and not seconds("start_period", 0.0):
@@ -167,6 +174,10 @@ def health_check(service: Service, image: ImageConfig) -> Healthcheck | None:
             path=f"services.{service.name}.healthcheck",
         )
     retries = own.retries if own is not None and own.retries is not None else base.retries if base else 0
+    if retries < 0:
+        raise SpecError(
+            "healthcheck.retries cannot be negative", path=f"services.{service.name}.healthcheck.retries"
+        )
     return Healthcheck(
         test=test,
         interval=seconds("interval", 30.0),

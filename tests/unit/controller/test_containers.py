@@ -164,6 +164,12 @@ class TestRestartAndHealth:
         image = ImageConfig(cmd=("x",), healthcheck=ImageHealthcheck(("CMD", "i")))
         assert config({"healthcheck": own}, image=image).healthcheck is None
 
+    @pytest.mark.parametrize(("name", "value"), [("retries", -1), ("interval", "100us"), ("timeout", "-1s")])
+    def test_what_makes_no_sense(self, name, value):
+        with pytest.raises(SpecError) as caught:
+            config({"healthcheck": {"test": ["CMD", "x"], name: value}})
+        assert caught.value.path == f"services.a.healthcheck.{name}"
+
     def test_start_interval_needs_start_period(self):
         with pytest.raises(SpecError, match=r"requires healthcheck\.start_period"):
             config({"healthcheck": {"test": ["CMD", "x"], "start_interval": "1s"}})
