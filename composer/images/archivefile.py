@@ -103,6 +103,7 @@ class TarFile:
     def __init__(self, file: BinaryIO) -> None:
         self._fd = file.fileno()
         self._members: dict[str, _Member] = {}
+        size = os.fstat(self._fd).st_size
         position = 0
 
         def pieces() -> Iterator[bytes]:
@@ -127,6 +128,10 @@ class TarFile:
             if len(self._members) > _MEMBERS_LIMIT:
                 raise ImageError("the archive has too many members to be an image archive")
             reader.skip(seek)
+            if position - tar.BLOCK >= size:
+                raise ImageError(
+                    f"the archive is cut off: it ends inside {name}", hint="save or copy it again"
+                )
 
     def _find(self, name: str) -> _Member | None:
         for _ in range(8):

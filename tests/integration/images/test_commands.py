@@ -155,6 +155,21 @@ def test_save_and_load(composer, imported, tmp_path):
     assert sorted(path.name for path in tmp_path.glob("*.part")) == []
 
 
+def test_an_archive_that_was_cut_off_says_so(composer, tmp_path, new_tar):
+    (tmp_path / "root.tar").write_bytes(new_tar().add("big", os.urandom(3_000_000)).bytes())
+    imported = composer("image", "import", tmp_path / "root.tar", "app:1").stdout.strip()
+    whole, cut = tmp_path / "whole.tar", tmp_path / "cut.tar"
+    composer("image", "save", imported, "-o", whole)
+    data = whole.read_bytes()
+    for size in (len(data) // 2, 5000):
+        cut.write_bytes(data[:size])
+        done = composer("image", "load", "-i", cut, code=1)
+        assert "the archive is cut off: it ends inside" in done.stderr or "ends early" in done.stderr, (
+            done.stderr
+        )
+    composer("image", "load", "-i", whole)
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
