@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os.path
+import re
 from typing import TYPE_CHECKING, Final
 
 from composer.controller import capabilities
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from composer.spec.model import Project, Service
     from composer.spec.model import ThrottleDevice as ServiceThrottle
 
+_DEVICE_RULE: Final = re.compile(r"[abc] (?:[0-9]+|\*):(?:[0-9]+|\*) [rwm]{1,3}")
 LEAST_PAUSE: Final = 0.001
 """Seconds; the same as Docker's."""
 LEAST_MEMORY: Final = 6 * 1024 * 1024
@@ -192,22 +194,18 @@ def resources(service: Service) -> Resources:
     """The cgroup limits; `deploy.resources` wins over the attributes of the same meaning.
 
     Raises:
-        SpecError: So little memory that nothing could start.
+        SpecError: Limits that nothing could run in, or that contradict each other.
     """
     limits = service.deploy.resources.limits if service.deploy is not None else None
     reserved = service.deploy.resources.reservations if service.deploy is not None else None
     blkio = service.blkio_config
     memory = _first(limits and limits.memory, service.mem_limit)
-    if memory is not None and 0 < memory < LEAST_MEMORY:
-        raise SpecError(
-            f"a memory limit of {memory} bytes is too small to start a container",
-            hint="the least is 6m",
-            path=f"services.{service.name}.{'mem_limit' if service.mem_limit else 'deploy.resources.limits'}",
-        )
+    reservation = _first(reserved and reserved.memory, service.mem_reservation)
+    _check_limits(service, memory or 0, reservation or 0)
     return Resources(
         memory=memory,
         memory_swap=service.memswap_limit or None,
-        memory_reservation=_first(reserved and reserved.memory, service.mem_reservation),
+        memory_reservation=reservation,
         memory_swappiness=service.mem_swappiness,
         oom_kill_disable=service.oom_kill_disable,
         cpus=(limits.cpus if limits is not None and limits.cpus else service.cpus) or None,
@@ -228,6 +226,36 @@ def resources(service: Service) -> Resources:
         write_iops=_throttles(blkio.device_write_iops if blkio else ()),
         device_rules=service.device_cgroup_rules,
     )
+
+
+def _check_limits(service: Service, memory: int, reservation: int) -> None:
+    """Refuse what the kernel would refuse with a number, or take and then kill everything; as Docker does."""
+
+    def wrong(attribute: str, text: str, hint: str = "") -> SpecError:
+        return SpecError(text, hint=hint, path=f"services.{service.name}.{attribute}")
+
+    if 0 < memory < LEAST_MEMORY:
+        attribute = "mem_limit" if service.mem_limit else "deploy.resources.limits"
+        raise wrong(
+            attribute,
+            f"a memory limit of {memory} bytes is too small to start a container",
+            "give at least 6m",
+        )
+    if 0 < (service.memswap_limit or 0) < memory:
+        raise wrong("memswap_limit", "it is below the memory limit, which it includes")
+    if 0 < memory < reservation:
+        raise wrong("mem_reservation", "it is above the memory limit")
+    if (service.cpus or 0) < 0:
+        raise wrong("cpus", "it is negative", "give a number of processors, such as 0.5")
+    if service.blkio_config and service.blkio_config.weight and not 10 <= service.blkio_config.weight <= 1000:
+        raise wrong("blkio_config.weight", "it is not between 10 and 1000")
+    for position, rule in enumerate(service.device_cgroup_rules):
+        if not _DEVICE_RULE.fullmatch(rule):
+            raise wrong(
+                f"device_cgroup_rules[{position}]",
+                f"{rule!r} is not a rule for devices",
+                "write it like c 1:3 rwm, with a, b or c in front and * for any number",
+            )
 
 
 def _first(preferred: object, fallback: int | None) -> int | None:

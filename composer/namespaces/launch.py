@@ -346,10 +346,11 @@ def _resources(config: ContainerConfig) -> dict[str, Any]:
     """
     _check_processors(config.resources.cpuset_cpus)
     found: dict[str, Any] = to_json(config.resources)
+    found.pop("device_rules", None)
     if config.privileged:
         found["devices"] = ["a *:* rwm"]
         return found
-    rules = []
+    rules = list(config.resources.device_rules)
     for device in config.devices:
         for source, target in _expand(device):
             node = _device(source, target)

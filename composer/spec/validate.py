@@ -88,14 +88,15 @@ def _explain(error: ValidationError, model: Any) -> SpecError:
         case "maximum":
             message = f"must be less than or equal to {wanted}"
         case "additionalProperties":
-            key, known = _unknown_key(error)
+            key, known, pattern = _unknown_key(error)
             path = (*path, key)
             message = f"unknown key {key!r}"
             hint = suggestion(key, known) or "remove it, or start it with x-"
             if not path[:-1] and isinstance(value[key], dict) and {"image", "build"} & value[key].keys():
                 hint = "a service belongs under services:"
             if not known:
-                message, hint = f"{key!r} is not a name", _PATTERNS["^[a-zA-Z0-9._-]+$"]
+                message = f"{key!r} is not a name" if key else "a name is empty"
+                hint = _PATTERNS.get(pattern, "")
         case "required":
             missing = next(key for key in wanted if key not in value)
             message, hint = f"{missing!r} is missing", f"add {missing}"
@@ -153,16 +154,16 @@ def _type_hint(value: Any, kinds: list[str]) -> str:
     return ""
 
 
-def _unknown_key(error: ValidationError) -> tuple[str, list[str]]:
-    """The first key that nothing describes, and those that something does."""
+def _unknown_key(error: ValidationError) -> tuple[str, list[str], str]:
+    """The first key that nothing describes, those that something does, and the pattern that it misses."""
     node: Any = error.schema
     known = list(node.get("properties", ()))
     patterns = list(node.get("patternProperties", ()))
     instance: Any = error.instance
     for key in instance:
         if key not in known and not any(re.search(pattern, key) for pattern in patterns):
-            return key, known
-    return "", known
+            return key, known, next(iter(patterns), "")
+    return "", known, ""
 
 
 __all__ = ["schema", "schema_text", "validate"]

@@ -101,12 +101,13 @@ def _extra_address(entry: str, address: str, host_gateway: str) -> str:
             raise EngineError(
                 f"extra_hosts: '{entry}' needs a bridge network to reach the host by",
                 hint="join a network with driver bridge, or write the host's address",
+                about="extra_hosts",
             )
         return host_gateway
     try:
         return str(ipaddress.ip_address(address.strip("[]")))
     except ValueError:
-        raise EngineError(f"extra_hosts: '{entry}' does not end in an address") from None
+        raise EngineError(f"extra_hosts: '{entry}' does not end in an address", about="extra_hosts") from None
 
 
 def resolv_conf(config: ContainerConfig) -> str:

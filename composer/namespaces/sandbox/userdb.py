@@ -41,11 +41,17 @@ def _number(text: str) -> int | None:
     if text.isascii() and text.isdigit():
         value = int(text) if len(text) < 12 else MAX_ID + 1
         if value > MAX_ID:
-            raise LaunchError(f"user or group id {text} is out of range", hint=f"use 0 to {MAX_ID}")
+            raise LaunchError(
+                f"user or group id {text} is out of range", hint=f"use 0 to {MAX_ID}", about="process.user"
+            )
         return value
     # Digits of other scripts are numbers to some programs and names to others: neither here.
     if not text.isascii() or (text[:1] in "+-" and text[1:].isdigit()):
-        raise LaunchError(f"{text!r} is no user or group", hint=f"use a name, or a number from 0 to {MAX_ID}")
+        raise LaunchError(
+            f"{text!r} is no user or group",
+            hint=f"use a name, or a number from 0 to {MAX_ID}",
+            about="process.user",
+        )
     return None
 
 

@@ -98,3 +98,27 @@ def test_each_limit_is_in_its_file(composer_home: Home, busybox_image: str, tmp_
         if found != value:
             wrong.append(f"{row.attribute}: {path} holds {found}, not {value}")
     assert not wrong
+
+
+DEVICES = """
+services:
+  denied: &service
+    image: busybox
+    cap_add: [MKNOD]
+    command: [sh, -c, "mknod /tmp/node c 10 200; : < /tmp/node"]
+  allowed:
+    <<: *service
+    device_cgroup_rules: [c 10:200 rwm]
+"""
+
+
+@pytest.mark.usefixtures("busybox_image")
+def test_device_rules_open_what_is_closed_otherwise(composer_home: Home, tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text(DEVICES, encoding="utf-8")
+    said = {
+        name: composer_home.run("run", "--rm", "-T", name, cwd=tmp_path, check=False).err
+        for name in ("denied", "allowed")
+    }
+    # Whether the kernel has the device does not matter: it looks for it only after the rules.
+    assert "Operation not permitted" in said["denied"]
+    assert "Operation not permitted" not in said["allowed"]

@@ -187,6 +187,21 @@ class TestResources:
         ).resources
         assert (made.memory, made.cpus, made.pids) == (20_000_000, 0.5, 9)
 
+    @pytest.mark.parametrize(
+        ("attributes", "path"),
+        [
+            ({"mem_limit": "20000000", "memswap_limit": "10000000"}, "memswap_limit"),
+            ({"mem_limit": "20000000", "mem_reservation": "30000000"}, "mem_reservation"),
+            ({"cpus": -1}, "cpus"),
+            ({"blkio_config": {"weight": 5000}}, "blkio_config.weight"),
+            ({"device_cgroup_rules": ["c 1:3 r", "x 1:1 r"]}, "device_cgroup_rules[1]"),
+        ],
+    )
+    def test_limits_that_make_no_sense(self, attributes, path):
+        with pytest.raises(SpecError) as caught:
+            config(attributes)
+        assert caught.value.path == f"services.a.{path}"
+
     def test_too_little_memory(self):
         with pytest.raises(SpecError, match="too small") as caught:
             config({"mem_limit": "1024"})

@@ -201,3 +201,8 @@ def test_a_refusal_says_what_it_is_about(compiled, changes, about):
     with pytest.raises(EngineError) as caught:
         compiled(**changes)
     assert caught.value.about == about
+
+
+def test_device_rules_of_the_service_are_allowed(compiled):
+    launch = compiled(resources=Resources(device_rules=("c 10:200 rwm",)))
+    assert launch["cgroup"]["resources"]["devices"] == ["c 10:200 rwm"]

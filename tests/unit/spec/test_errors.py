@@ -280,3 +280,9 @@ def test_the_whole_sentence(tmp_path, text, shown):
     with pytest.raises(SpecError) as caught:
         load(working_dir=str(tmp_path), environ={"HOME": "/root"})
     assert str(caught.value) == shown
+
+
+def test_an_empty_name(tmp_path):
+    (tmp_path / "compose.yaml").write_text(f"{HEAD}    labels: {{'': x}}\n")
+    with pytest.raises(SpecError, match="a name is empty"):
+        load(working_dir=str(tmp_path), environ={"HOME": "/root"})
