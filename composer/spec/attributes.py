@@ -60,6 +60,7 @@ _IGNORED: Final[dict[str, str]] = {
     "services.*.build.isolation": _WINDOWS,
     "services.*.build.provenance": "attestations are not made",
     "services.*.build.sbom": "attestations are not made",
+    "networks.*.attachable": "means something in a cluster only; here every network can be joined",
     "secrets.*.labels": "metadata of a cluster's secret store",
     "configs.*.labels": "metadata of a cluster's config store",
 }
