@@ -144,7 +144,10 @@ class _Pull:
         data, top = self._document(name.digest or name.tag or "latest")
         top_digest = digest_of(data) if not name.digest else name.digest
         if isinstance(top, Index):
-            entry = top.select(self._wanted)
+            try:
+                entry = top.select(self._wanted)
+            except ImageError as error:
+                raise ImageError(f"{name.familiar}: {error.message}", hint=error.hint) from error
             data, manifest = self._document(entry.digest)
         else:
             manifest = top
