@@ -56,7 +56,7 @@ async def carry_out(
             return {"id": state.id, "name": state.name}
         case "start":
             select = _options(SelectOptions, options)
-            plan = await controller.start(_needed(project, op), select, report)
+            plan = await controller.start(project, select, report)
             return {"changes": len(plan.changes)}
         case "start_container":
             state = await controller.engine.start(options["id"])

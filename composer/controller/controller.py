@@ -24,6 +24,7 @@ from composer.controller.teardown import (
     plan_remove,
     plan_restart,
     plan_start,
+    plan_start_known,
     plan_stop,
 )
 from composer.controller.watcher import Watcher
@@ -215,8 +216,8 @@ class Controller:
             (self.paths.project(self.name) / "applied.json").unlink(missing_ok=True)
         return plan
 
-    async def start(self, project: Project, options: SelectOptions, report: Report = discard) -> Plan:
-        """Start existing containers, in order and gated like `up`.
+    async def start(self, project: Project | None, options: SelectOptions, report: Report = discard) -> Plan:
+        """Start existing containers, in order and gated like `up`; without a file as their labels say.
 
         Raises:
             NotFoundError: There is none.
@@ -252,6 +253,7 @@ class Controller:
             graph = Graph.of(project)
             return lambda observed: plan_start(project, graph, observed, options, up)
         planners: dict[str, Callable[[Observed], Plan]] = {
+            "start": lambda observed: plan_start_known(observed, options),
             "stop": lambda observed: plan_stop(observed, options, project),
             "restart": lambda observed: plan_restart(observed, options, project),
             "kill": lambda observed: plan_kill(observed, options, project),

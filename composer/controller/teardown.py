@@ -19,10 +19,11 @@ from composer.controller.plan import (
     StartContainer,
     StopContainer,
     UnpauseContainer,
+    WaitFor,
 )
 from composer.controller.starting import Draft, ToStart, add_starts, in_order
 from composer.errors import NotFoundError, unknown_service
-from composer.graph import Edge, Graph
+from composer.graph import COMPLETED, STARTED, Edge, Graph
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -199,6 +200,61 @@ def plan_start(
                 draft.to_start.append(ToStart(name, container.id, container.name, (), "start"))
     add_starts(draft, order, lambda _service: ())
     return draft.plan()
+
+
+def plan_start_known(observed: Observed, options: SelectOptions) -> Plan:
+    """`plan_start` without a Compose file: what exists, gated by what the labels say of its dependencies.
+
+    Raises:
+        NotFoundError: A name is no service's.
+    """
+    graph = graph_of(observed)
+    chosen = _chosen(observed, options.services, None)
+    named = options.services or {labels.service_of(item) for item in chosen}
+    wanted = graph.sorted(frozenset(named) if options.no_deps else graph.with_dependencies(named))
+    operations: dict[str, Operation] = {}
+    unchanged: list[tuple[str, str]] = []
+    starts: dict[str, tuple[str, ...]] = {}
+
+    def wait(service: str, condition: str, *, required: bool = True, dependency: bool = True) -> str:
+        key = f"wait {service} {condition}"
+        operations.setdefault(
+            key,
+            WaitFor(
+                key=key,
+                name=service,
+                service=service,
+                condition=condition,
+                containers=tuple(item.id for item in observed.of_service(service)),
+                required=required,
+                dependency=dependency,
+                after=starts.get(service, ()),
+                reason="start",
+            ),
+        )
+        return key
+
+    for name in wanted:
+        gates: list[str] = []
+        for edge in graph.needs(name):
+            if edge.needs in wanted and edge.condition == STARTED:
+                gates += starts.get(edge.needs, ())
+            elif edge.needs in wanted:
+                gates.append(wait(edge.needs, edge.condition, required=edge.required))
+        for item in observed.of_service(name):
+            if item.status in ACTIVE:
+                unchanged += [(name, item.name)] if item.status != "paused" else []
+                continue
+            key = f"start {item.name}"
+            operations[key] = StartContainer(
+                key=key, name=item.name, container=item.id, service=name, after=tuple(gates), reason="start"
+            )
+            starts[name] = (*starts.get(name, ()), key)
+    if options.wait:
+        for name in wanted:
+            completes = any(edge.condition == COMPLETED for edge in graph.needed_by(name))
+            wait(name, COMPLETED if completes else "running_or_healthy", dependency=completes)
+    return Plan(observed.project, in_order(operations), tuple(unchanged))
 
 
 def plan_restart(observed: Observed, options: SelectOptions, project: Project | None = None) -> Plan:

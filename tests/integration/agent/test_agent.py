@@ -299,3 +299,16 @@ def test_a_broken_file_does_not_keep_a_named_project_up(project):
     assert 'did you mean "image"?' in refused.err
     project.run("-p", project.name, "down")
     assert project.states() == {}
+
+
+def test_start_needs_no_file(project, tmp_path_factory):
+    probe = {"test": ["CMD", "true"], "interval": "1s"}
+    project.write(
+        {"web": {"depends_on": {"db": {"condition": "service_healthy"}}}, "db": {"healthcheck": probe}}
+    )
+    project.run("up", "-d")
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    project.home.run("-p", project.name, "stop", "-t", "0", cwd=elsewhere)
+    started = project.home.run("-p", project.name, "start", cwd=elsewhere)
+    assert f"Container {project.name}-db-1 Healthy" in started.err
+    assert {state["status"] for state in project.states().values()} == {"running"}

@@ -16,6 +16,7 @@ from composer.controller.teardown import (
     plan_remove,
     plan_restart,
     plan_start,
+    plan_start_known,
     plan_stop,
 )
 from composer.errors import NotFoundError
@@ -214,6 +215,40 @@ class TestStart:
 
     def test_wait(self):
         assert "final wait db" in keys(start(Machine(chain()).up(status="exited"), wait=True))
+
+
+class TestStartWithoutAFile:
+    def test_in_order_as_the_labels_say(self):
+        machine = Machine(chain()).up(status="exited")
+        assert keys(plan_start_known(machine.observed(), SelectOptions())) == [
+            *("start p-db-1", "start p-api-1", "start p-web-1")
+        ]
+
+    def test_with_what_it_needs_or_without(self):
+        observed = Machine(chain()).up(status="exited").observed()
+        plan = plan_start_known(observed, SelectOptions(services=("api",)))
+        assert keys(plan) == ["start p-db-1", "start p-api-1"]
+        plan = plan_start_known(observed, SelectOptions(services=("api",), no_deps=True))
+        assert keys(plan) == ["start p-api-1"]
+
+    def test_conditions_are_waited_for(self):
+        healthy = {"db": {"condition": "service_healthy"}}
+        project = make_project({"web": {"depends_on": healthy}, "db": {}})
+        plan = plan_start_known(Machine(project).up(status="exited").observed(), SelectOptions(wait=True))
+        assert comes_before(plan, "start p-db-1", "wait db service_healthy")
+        assert after(plan, "start p-web-1") == {"wait db service_healthy"}
+        assert "wait web running_or_healthy" in keys(plan)
+
+    def test_what_runs_is_left(self):
+        machine = up()
+        machine.change("p-api-1", status="exited")
+        plan = plan_start_known(machine.observed(), SelectOptions())
+        assert keys(plan) == ["start p-api-1"]
+        assert ("db", "p-db-1") in plan.unchanged
+
+    def test_an_unknown_service(self):
+        with pytest.raises(NotFoundError, match="no such service: nix"):
+            plan_start_known(up().observed(), SelectOptions(services=("nix",)))
 
 
 class TestRestart:
