@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from composer.spec.model import Project
 
 _ATTRIBUTES: Final = {
+    "log": "logging",
     "process.args": "command",
     "process.cwd": "working_dir",
     "process.env": "environment",

@@ -69,14 +69,16 @@ def log_part(config: ContainerConfig) -> dict[str, Any]:
         )
     unknown = [key for key in config.log.options if key not in (*_LOG_OPTIONS, "compress", "mode", "tag")]
     if unknown:
-        raise EngineError(f"unknown logging option {unknown[0]!r}", hint="known are max-size and max-file")
+        raise EngineError(
+            f"unknown logging option {unknown[0]!r}", hint="known are max-size and max-file", about="log"
+        )
     size = config.log.options.get("max-size", "")
     match = _SIZE.match(size) if size and size != "-1" else None
     if size and size != "-1" and not match:
-        raise EngineError(f"logging option max-size {size!r} is not a size such as 10m")
+        raise EngineError(f"logging option max-size {size!r} is not a size such as 10m", about="log")
     count = config.log.options.get("max-file", "1")
     if not count.isdigit() or int(count) < 1:
-        raise EngineError(f"logging option max-file {count!r} is not a number of files")
+        raise EngineError(f"logging option max-file {count!r} is not a number of files", about="log")
     return {
         "driver": driver,
         "max_size": int(match[1]) * _UNITS[match[2].lower()] if match else 0,
