@@ -56,7 +56,7 @@ def parse_secret(text: str, environ: Mapping[str, str]) -> tuple[str, SecretSour
     """`id=NAME[,src=FILE|,env=VARIABLE][,type=file|env]`.
 
     Raises:
-        UsageError: Unknown keys, no id, or a variable that is not set.
+        UsageError: Unknown keys, no id, a variable that is not set, or a file that is not there.
     """
     fields = {key: value or "" for key, value in split_fields(text)}
     unknown = set(fields) - {"id", "src", "source", "env", "type"}
@@ -76,7 +76,11 @@ def parse_secret(text: str, environ: Mapping[str, str]) -> tuple[str, SecretSour
         if variable not in environ:
             raise UsageError(f"--secret {text!r}: the variable {variable} is not set")
         return name, SecretSource(value=environ[variable])
-    return name, SecretSource(file=os.path.abspath(file))
+    path = os.path.abspath(file)
+    if not os.path.exists(path) or os.path.isdir(path):  # it may be a pipe
+        kind = "is a directory" if os.path.isdir(path) else "does not exist"
+        raise UsageError(f"--secret {text!r}: {path} {kind}")
+    return name, SecretSource(file=path)
 
 
 def parse_ssh(text: str, environ: Mapping[str, str]) -> tuple[str, str]:

@@ -60,8 +60,8 @@ def test_sizes() -> None:
 def test_secrets_of_the_command_line(tmp_path: object) -> None:
     assert parse_secret("id=a,env=V", {"V": "x"}) == ("a", SecretSource(value="x"))
     assert parse_secret("id=V", {"V": "x"}) == ("V", SecretSource(value="x"))
-    assert parse_secret("id=a,src=/f", {}) == ("a", SecretSource(file="/f"))
-    for wrong in ("src=/f", "id=a,env=V", "id=a,nope=1"):
+    assert parse_secret("id=a,src=/etc/passwd", {}) == ("a", SecretSource(file="/etc/passwd"))
+    for wrong in ("src=/f", "id=a,env=V", "id=a,nope=1", "id=a,src=/nowhere", "id=a,src=/etc"):
         with pytest.raises(UsageError):
             parse_secret(wrong, {})
 
