@@ -242,13 +242,15 @@ def host_networks(sock: socket.socket) -> Iterator[str]:
             yield f"{socket.inet_ntop(family, raw)}/{prefix}"
 
 
-def names(sock: socket.socket) -> set[str]:
-    """Names of all links in the socket's namespace."""
-    found = set()
+def kinds(sock: socket.socket) -> dict[str, tuple[str, str]]:
+    """All links in the socket's namespace: by name the kind (`bridge`; empty for a card) and the alias."""
+    found = {}
     for _, payload in dump(sock, RTM_GETLINK, _LINK.pack(0, 0, 0, 0, 0)):
-        raw = attributes(payload[16:]).get(_IFLA_IFNAME)
-        if raw:
-            found.add(raw.rstrip(b"\0").decode())
+        said = attributes(payload[16:])
+        kind = attributes(said.get(_IFLA_LINKINFO, b"")).get(_IFLA_INFO_KIND, b"")
+        alias = said.get(_IFLA_IFALIAS, b"")
+        name, *rest = (raw.rstrip(b"\0").decode() for raw in (said[_IFLA_IFNAME], kind, alias))
+        found[name] = (rest[0], rest[1])
     return found
 
 

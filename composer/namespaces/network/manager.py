@@ -155,22 +155,29 @@ class NetworkManager:
     def reconcile(self, live: Collection[str] | None = None) -> None:
         """Make again what a reboot or `nft flush ruleset` took away, and tell firewalls that came later.
 
+        A bridge that no record knows goes: whoever made it was killed before the record was written.
+
         Args:
             live: Ids of containers that run; ports of all others are unpublished. None leaves them.
         """
         db = self._database.connection()
         bridged = [state for state in records.networks(db) if state.config.driver == "bridge"]
         dead = records.publishers(db) - set(live) if live is not None else set()
-        if not bridged and not dead:
+        present = links.kinds(self._socket())
+        strays = {name for name, is_a in present.items() if is_a == ("bridge", self.alias)}
+        strays -= {state.bridge for state in bridged}
+        if not bridged and not dead and not strays:
             return
-        present = links.names(self._socket())
         missing = [state for state in bridged if state.bridge not in present]
         self._table.tell_others([state.bridge for state in bridged])
-        if not missing and not dead and self._table.present():
+        if not missing and not dead and not strays and self._table.present():
             return
         with self._database.transaction() as writer:
-            # Look again: what was missing may be a network that another process was just removing.
-            known = {state.config.id for state in records.networks(writer)}
+            # Look again: another process may just have been removing a network, or making one.
+            networks = records.networks(writer)
+            known = {state.config.id for state in networks}
+            for name in strays - {state.bridge for state in networks}:
+                links.delete_with_ports(self._socket(), name)
             for state in missing:
                 if state.config.id in known:
                     with contextlib.suppress(ConflictError):  # another process was faster

@@ -512,6 +512,17 @@ def test_removing_a_network_takes_leftover_links_along(machine):
     assert set(links(machine)) == before
 
 
+def test_a_bridge_whose_maker_was_killed_goes_and_others_stay(machine):
+    network = machine.network()
+    machine.container(network)
+    machine.run("ip", "link", "add", "foreign0", "type", "bridge")
+    before = set(links(machine))
+    machine.run("ip", "link", "add", "br-killed", "type", "bridge")
+    machine.run("ip", "link", "set", "br-killed", "alias", machine.manager.alias)
+    machine.manager.reconcile()
+    assert set(links(machine)) == before
+
+
 def test_a_full_disk_leaves_no_network(machine, monkeypatch):
     before = set(links(machine))
 
