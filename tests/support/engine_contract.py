@@ -5,6 +5,7 @@ An engine in a test is only worth something while it behaves like the real one; 
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 LOOP = ("sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.05; done")
 
 
+def identity(*names):
+    """64 hex digits that nobody else on this machine has: bridges are named by the first twelve."""
+    return hashlib.sha256("/".join(names).encode()).hexdigest()
+
+
 class Contract:
     """Mixed into a test class that has `run`, which calls `case(engine, layers, project)` with an engine."""
 
@@ -38,7 +44,7 @@ class Contract:
         more.setdefault("process", Process(args=LOOP, env=("PATH=/bin:/usr/bin",)))
         more.setdefault("network_mode", "none")
         return ContainerConfig(
-            f"{abs(hash((project, name))):064x}"[-64:],
+            identity(project, name),
             f"{project}-{name}",
             project=project,
             layers=layers,
@@ -192,7 +198,7 @@ class Contract:
 
     def test_life_of_a_network(self):
         async def case(engine, layers, project):
-            network = NetworkConfig(f"{abs(hash(project)):064x}"[-64:], f"{project}_net", project=project)
+            network = NetworkConfig(identity(project), f"{project}_net", project=project)
             made = await engine.create_network(network)
             assert made.config.name == network.name
             with pytest.raises(ConflictError):
@@ -215,7 +221,7 @@ class Contract:
         """What making a network anew rests on."""
 
         async def case(engine, layers, project):
-            network = NetworkConfig(f"{abs(hash(project)):064x}"[-64:], f"{project}_net", project=project)
+            network = NetworkConfig(identity(project), f"{project}_net", project=project)
             await engine.create_network(network)
             joined = Attachment(network.id, ("web",))
             config = self.config(layers, project, network_mode="bridge", attachments=(joined,))
