@@ -12,6 +12,7 @@ import urllib.request
 import pytest
 
 from tests.e2e.conftest import Terminal
+from tests.support.home import PATIENCE
 
 pytestmark = pytest.mark.root
 
@@ -363,13 +364,13 @@ def test_events_and_wait(scenario) -> None:
     project = scenario("attached")
     project("create")
     events = project.start("events", "--json")
-    time.sleep(0.5)
+    time.sleep(PATIENCE)  # it tells what happens from the moment at which it looks
     project("start")
     assert project("wait", "talker", check=False).code == 4
     for words in ("stop", "-t", "0"), ("kill",):
         project("restart", "talker")
         project(*words)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 10 * PATIENCE
     seen = []
     while seen[-2:] != ["kill", "die"] and time.monotonic() < deadline:
         seen.append(json.loads(events.stdout.readline())["action"])
