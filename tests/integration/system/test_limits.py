@@ -43,13 +43,13 @@ class Expected(NamedTuple):
     v1: tuple[str, str]
 
 
-# cpu.weight: moby's formula for 512 shares is 1 + (512 - 2) * 9999 / 262142 = 20.
+# cpu.weight: by runc 1.3.2's formula, with which 1024 shares are the default weight of 100.
 TABLE = [
     Expected("mem_limit", "64m", ("memory.max", "67108864"), ("memory/memory.limit_in_bytes", "67108864")),
     Expected("mem_reservation", "32m", ("memory.low", "33554432"), ("memory/memory.soft_limit_in_bytes", "33554432")),
     Expected("memswap_limit", "96m", ("memory.swap.max", "33554432"), ("memory/memory.memsw.limit_in_bytes", "100663296")),
     Expected("cpus", "0.5", ("cpu.max", "50000 100000"), ("cpu/cpu.cfs_quota_us", "50000")),
-    Expected("cpu_shares", "512", ("cpu.weight", "20"), ("cpu/cpu.shares", "512")),
+    Expected("cpu_shares", "512", ("cpu.weight", "59"), ("cpu/cpu.shares", "512")),
     Expected("cpuset", CPUS, ("cpuset.cpus", CPUS), ("cpuset/cpuset.cpus", CPUS)),
     Expected("pids_limit", "77", ("pids.max", "77"), ("pids/pids.max", "77")),
 ]  # fmt: skip
