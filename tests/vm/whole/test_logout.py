@@ -34,7 +34,8 @@ SETTING = Path("/etc/systemd/logind.conf.d/kill.conf")
 def strict_logind() -> Iterator[None]:
     """At logout everything that the session has started is killed, root's processes too (logind.conf(5))."""
     SETTING.parent.mkdir(parents=True, exist_ok=True)
-    SETTING.write_text("[Login]\nKillUserProcesses=yes\nKillExcludeUsers=\n", encoding="ascii")
+    # Somebody must be named in the second list, or root is.
+    SETTING.write_text("[Login]\nKillUserProcesses=yes\nKillExcludeUsers=nobody\n", encoding="ascii")
     run("systemctl", "restart", "systemd-logind")
     yield
     SETTING.unlink()
