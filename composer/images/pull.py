@@ -10,7 +10,7 @@ import fcntl
 import os
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from composer.errors import ImageError
@@ -28,7 +28,7 @@ from composer.registry.client import Registry
 from composer.registry.transport import Abort, Aborted, TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from pathlib import Path
 
     from composer.images.manifests import Descriptor
@@ -267,8 +267,11 @@ class _Pull:
         for last in (False, True):
             with _partial(self._store, blob.digest) as path:
                 try:
-                    chunks = self._download(blob, path, short)
-                    take_layer(self._store, chunks, blob, diff_id, ready, repository=repository, kept=path)
+                    # Closed at once: a traceback would keep the file open, and a full disk full.
+                    with closing(self._download(blob, path, short)) as chunks:
+                        take_layer(
+                            self._store, chunks, blob, diff_id, ready, repository=repository, kept=path
+                        )
                 except ImageError as error:
                     path.unlink(missing_ok=True)
                     if last or not isinstance(error, DigestError):
@@ -276,7 +279,7 @@ class _Pull:
                 else:
                     return
 
-    def _download(self, blob: Descriptor, path: Path, short: str) -> Iterator[bytes]:
+    def _download(self, blob: Descriptor, path: Path, short: str) -> Generator[bytes, None, None]:
         """The blob's bytes: what an earlier attempt left, then the rest; written to *path* on the way."""
         registry, settings = self._registry, self._registry.settings
         shown = 0.0
