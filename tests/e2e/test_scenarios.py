@@ -362,14 +362,15 @@ def test_copying_and_looking(scenario, tmp_path) -> None:
 
 def test_events_and_wait(scenario) -> None:
     project = scenario("attached")
-    project("create")
+    stay = ("--profile", "stay")
+    project(*stay, "create")
     events = project.start("events", "--json")
     time.sleep(PATIENCE)  # it tells what happens from the moment at which it looks
-    project("start")
+    project("start", "talker")
     assert project("wait", "talker", check=False).code == 4
     for words in ("stop", "-t", "0"), ("kill",):
-        project("restart", "talker")
-        project(*words)
+        project(*stay, "start", "stayer")
+        project(*stay, *words, "stayer")
     deadline = time.monotonic() + 10 * PATIENCE
     seen = []
     while seen[-2:] != ["kill", "die"] and time.monotonic() < deadline:
