@@ -12,6 +12,7 @@ import array
 import fcntl
 import json
 import os
+import select
 import socket
 import struct
 import time
@@ -245,6 +246,12 @@ class Client:
                 self._sock.send(self._queue.popleft())
         except OSError:
             return
+
+    def hangs_up(self, seconds: float) -> bool:
+        """Whether the other side is gone, or goes within *seconds*: the loop may not have heard of it."""
+        poll = select.poll()
+        poll.register(self._fd, 0)
+        return bool(poll.poll(seconds * 1000))
 
     def close(self) -> None:
         """Drop the connection; what it started without a terminal goes on."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _RESPAWN_PAUSE = 0.3
 _RESPAWN_RETRY = 5.0
 _GOODBYE = 1.0
+_DYING = 0.03  # seconds a killed agent takes until its connection ends
 _CLAIM = 5.0  # seconds
 
 
@@ -84,8 +85,10 @@ class Shim:
             client.finish(_GOODBYE)
         # Whoever is to remove it has gone: another one comes for that.
         owed = self._launch["auto_remove"] and not self.container.leaving
-        if owed and self._launch["respawn"] and not any(client.agent for client in self._clients):
-            self._call_agent()
+        if owed and self._launch["respawn"]:
+            agents = [client for client in self._clients if client.agent]
+            if all(client.hangs_up(_DYING) for client in agents):
+                self._call_agent()
 
     def _claim(self) -> None:
         """Be the only shim of this container: a killed agent's request may come beside its successor's.
