@@ -336,28 +336,29 @@ def plan_remove(observed: Observed, options: SelectOptions, project: Project | N
 def plan_pause(
     observed: Observed, options: SelectOptions, project: Project | None = None, *, thaw: bool = False
 ) -> Plan:
-    """Freeze what runs, or thaw what is frozen."""
-    operations: list[Operation] = []
-    for item in _chosen(observed, options.services, project, orphans=False):
-        service = labels.service_of(item)
-        if thaw and item.status == "paused":
-            operations.append(
-                UnpauseContainer(
-                    key=f"unpause {item.name}",
-                    name=item.name,
-                    container=item.id,
-                    service=service,
-                    reason="unpause",
-                )
-            )
-        if not thaw and item.status == "running":
-            operations.append(
-                PauseContainer(
-                    key=f"pause {item.name}",
-                    name=item.name,
-                    container=item.id,
-                    service=service,
-                    reason="pause",
-                )
-            )
-    return Plan(observed.project, tuple(operations))
+    """Freeze what runs, or thaw what is frozen; what is so already, or does not run, is named."""
+    verb, operation, wanted, done = (
+        ("unpause", UnpauseContainer, "paused", "running")
+        if thaw
+        else ("pause", PauseContainer, "running", "paused")
+    )
+    chosen = _chosen(observed, options.services, project, orphans=False)
+    operations = tuple(
+        operation(
+            key=f"{verb} {item.name}",
+            name=item.name,
+            container=item.id,
+            service=labels.service_of(item),
+            reason=verb,
+        )
+        for item in chosen
+        if item.status == wanted
+    )
+    warnings = [f"{item.name} is {done} already" for item in chosen if item.status == done]
+    if options.services or not operations:
+        warnings += [
+            f"{item.name} is {item.status}, and cannot be {verb}d"
+            for item in chosen
+            if item.status not in (wanted, done)
+        ]
+    return Plan(observed.project, operations, warnings=tuple(warnings))

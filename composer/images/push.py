@@ -83,7 +83,14 @@ def push(
         raise ImageError(f"cannot push {name!r}: a digest names content, not a place", hint="push by tag")
     image = store.get(name)
     ending = abort or Abort()
-    registry = Registry(parsed.domain, settings=settings, keychain=keychain, pushing=True, abort=ending)
+    registry = Registry(
+        parsed.domain,
+        settings=settings,
+        keychain=keychain,
+        pushing=True,
+        abort=ending,
+        notice=lambda text: report(Event("warning", parsed.familiar, text=text)),
+    )
     report(Event("image", parsed.familiar, "Pushing", "working"))
     try:
         with store.using():

@@ -182,6 +182,12 @@ def _tried(found: dict[str, str]) -> Iterator[Finding]:
             "containers cannot be made",
             "run composer outside of a container that forbids it",
         ),
+        "root": (
+            "root directory",
+            "the mount namespace's own",
+            "containers cannot be made",
+            "run composer outside, or enter that directory with systemd-nspawn",
+        ),
         "overlay": (
             "overlay",
             "a file system was mounted",
@@ -205,9 +211,9 @@ def _tried(found: dict[str, str]) -> Iterator[Finding]:
         if key not in found:
             continue
         if found[key]:
-            verdict: Verdict = "missing" if key in ("namespaces", "overlay") else "limited"
+            verdict: Verdict = "missing" if key in ("namespaces", "root", "overlay") else "limited"
             yield Finding(what, verdict, found[key], cost, remedy)
-        elif key != "namespaces":
+        elif key not in ("namespaces", "root"):
             yield Finding(what, "ok", works)
 
 

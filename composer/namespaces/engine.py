@@ -121,6 +121,7 @@ class NamespaceEngine:
             self.store.write_stopped(container_id, stopped_by_user=True)
             return self.store.state(container_id)
         link = self.link(container_id)
+        self.publish_event("kill", state)  # how a stop begins
         try:
             await link.request("stop", timeout=timeout)
         except EngineError:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from composer.namespaces.kernel import constants as c
 from composer.namespaces.kernel import syscalls
+from composer.namespaces.kernel.chroot import leave_chroot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +34,7 @@ add rule inet probe post masquerade
 def probe() -> dict[str, str]:
     """What was tried, each with an empty string (it works) or the reason why it does not.
 
-    Keys: `namespaces`, `overlay`, `bridge`, `nftables`. A key whose precondition failed is missing.
+    Keys: `namespaces`, `root`, `overlay`, `bridge`, `nftables`. A key whose precondition failed is missing.
     """
     receive, send = os.pipe()
     pid = os.fork()
@@ -71,7 +72,7 @@ def _inside() -> dict[str, str]:
         found[what] = ""
         return True
 
-    if attempt("namespaces", _namespaces):
+    if attempt("namespaces", _namespaces) and attempt("root", _root):
         attempt("overlay", _overlay)
         attempt("bridge", _bridge)
         attempt("nftables", _nftables)
@@ -81,6 +82,11 @@ def _inside() -> dict[str, str]:
 def _namespaces() -> None:
     syscalls.unshare(c.CLONE_NEWNS | c.CLONE_NEWNET | c.CLONE_NEWUTS | c.CLONE_NEWIPC | c.CLONE_NEWPID)
     syscalls.mount("", "/", "", c.MS_REC | c.MS_PRIVATE)
+
+
+def _root() -> None:
+    if leave_chroot():
+        raise OSError("it is a chroot, which containers could leave")
 
 
 def _overlay() -> None:

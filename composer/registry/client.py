@@ -49,7 +49,7 @@ class Registry:
         credentials: Who we are, instead of looking it up.
         pushing: Mirrors are not used.
         abort: Ends everything that is under way.
-        notice: Told, once each, what the registry wants users to know (`Warning` headers).
+        notice: Told, once each, what users should know meanwhile: `Warning` headers, and what is tried again.
     """
 
     def __init__(
@@ -301,6 +301,7 @@ class Registry:
                     raise
                 if error.before_answer and number and "cannot connect" in error.message:
                     raise
+                self._say(f"{error.message}; trying again")
             else:
                 if response.status not in _RETRIED or last:
                     return response
@@ -350,9 +351,13 @@ class Registry:
 
     def _tell(self, warning: str) -> None:
         found = re.match(r'299\s+\S+\s+"((?:[^"\\]|\\.)*)"', warning)
-        if found and self._notice is not None and found[1] not in self._noticed:
-            self._noticed.add(found[1])
-            self._notice(f"{self.domain} says: {found[1]}")
+        if found:
+            self._say(f"{self.domain} says: {found[1]}")
+
+    def _say(self, text: str) -> None:
+        if self._notice is not None and text not in self._noticed:
+            self._noticed.add(text)
+            self._notice(text)
 
     def _expect(self, status: int, data: bytes, wanted: int | tuple[int, ...], what: str) -> None:
         if status not in (wanted if isinstance(wanted, tuple) else (wanted,)):

@@ -378,7 +378,7 @@ def test_events_and_wait(scenario) -> None:
     events.send_signal(signal.SIGINT)
     events.communicate(timeout=10)
     assert events.returncode == 130
-    assert seen == ["start", "die", "start", "die", "stop", "start", "kill", "die"]
+    assert seen == ["start", "die", "start", "kill", "die", "stop", "start", "kill", "die"]
 
 
 def test_errors_name_the_place(scenario, tmp_path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     import argparse
@@ -107,6 +107,9 @@ def actions(change: Change) -> Iterator[tuple[str, dict[str, str]]]:
         yield from _transition(before, now)
 
 
+ENDED: Final = ("exited", "dead", "restarting")
+
+
 def _transition(before: dict[str, Any], now: dict[str, Any]) -> Iterator[tuple[str, dict[str, str]]]:
     old, new = before.get("status", "created"), now.get("status", "exited")
     if now.get("name", "") != before.get("name", "") and before.get("name"):
@@ -114,15 +117,15 @@ def _transition(before: dict[str, Any], now: dict[str, Any]) -> Iterator[tuple[s
     if now.get("oom_killed") and not before.get("oom_killed"):
         yield "oom", {}
     ran = old in ("running", "paused", "stopping")
+    asked = now.get("shim", {}).get("asked", "")
+    if new == "stopping" != old or (asked and ran and old != "stopping" and new in ENDED):
+        yield "kill", {}  # the signal that a stop begins with, or the only one
     started = now.get("started_at", 0.0) not in (0.0, before.get("started_at", 0.0))
     if started and ran:  # an end and a start in one look
         yield "die", {"exitCode": str(now.get("exit_code", 0))}
     if started or (new in ("running", "paused") and not ran):
         yield "start", {}
-    if (ran or started) and new in ("exited", "dead", "restarting"):
-        asked = now.get("shim", {}).get("asked", "")
-        if asked == "kill":
-            yield "kill", {}
+    if (ran or started) and new in ENDED:
         yield "die", {"exitCode": str(now.get("exit_code", 0))}
         if asked == "stop":
             yield "stop", {}

@@ -17,6 +17,7 @@ import sys
 
 from composer.namespaces.kernel import constants as c
 from composer.namespaces.kernel import syscalls as sys_
+from composer.namespaces.kernel.chroot import leave_chroot
 from composer.namespaces.kernel.errors import LaunchError, describe
 from composer.namespaces.sandbox import devices, identity, mounts, paths, reaper
 
@@ -114,6 +115,12 @@ def _init(launch: dict[str, Any], prepared: Prepared, channel: socket.socket) ->
     unshare = launch["unshare"]
     if unshare:
         sys_.unshare(unshare)
+    if leave_chroot():
+        raise LaunchError(
+            "composer runs in a chroot, which containers could leave",
+            kind="unsupported",
+            hint="run it outside, or enter that directory with systemd-nspawn",
+        )
     sys_.join_session_keyring()
     sys_.mount("", "/", "", c.MS_REC | c.MS_SLAVE)
     root = _mount_root(launch, prepared)

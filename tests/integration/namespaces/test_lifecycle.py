@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import asynccontextmanager
 
 import anyio
 import pytest
@@ -24,6 +25,20 @@ pytestmark = pytest.mark.root
 
 def run(function, *args):
     return anyio.run(function, *args)
+
+
+@asynccontextmanager
+async def started(laboratory, config):
+    """The engine and its events from before the container of *config* was made; it is removed at the end."""
+    async with (
+        open_engine(laboratory.paths) as engine,
+        engine.events(laboratory.project) as events,
+    ):
+        await engine.create(config)
+        await engine.start(config.id)
+        with anyio.fail_after(30):
+            yield engine, events
+        await engine.remove(config.id, force=True)
 
 
 def test_exit_code_and_output_are_kept(laboratory):
@@ -304,19 +319,11 @@ def test_an_oom_kill_is_told_when_it_happens(laboratory, restart):
             "sh", "-c", f"({hungry}) & sleep 1000", restart=restart,
             resources=Resources(memory=16 << 20, memory_swap=16 << 20),
         )  # fmt: skip
-        async with (
-            open_engine(laboratory.paths) as engine,
-            engine.events(laboratory.project) as events,
-        ):
-            await engine.create(config)
-            await engine.start(config.id)
-            with anyio.fail_after(20):
-                async for event in events:
-                    if event.action == "oom":
-                        break
-            seen = engine.store.state(config.id)
-            await engine.remove(config.id, force=True)
-            return event.state, seen
+        async with started(laboratory, config) as (engine, events):
+            async for event in events:
+                if event.action == "oom":
+                    break
+            return event.state, engine.store.state(config.id)
 
     told, seen = run(body)
     assert (told.status, told.oom_killed) == ("running", True)
@@ -331,20 +338,13 @@ def test_each_run_that_the_oom_killer_ends_is_told(laboratory):
             resources=Resources(memory=16 << 20, memory_swap=16 << 20),
         )  # fmt: skip
         actions = []
-        async with (
-            open_engine(laboratory.paths) as engine,
-            engine.events(laboratory.project) as events,
-        ):
-            await engine.create(config)
-            await engine.start(config.id)
-            with anyio.fail_after(30):
-                async for event in events:
-                    actions.append(event.action)
-                    if event.action == "die":
-                        assert event.state.oom_killed
-                        if event.state.status == "exited":
-                            break
-            await engine.remove(config.id)
+        async with started(laboratory, config) as (_, events):
+            async for event in events:
+                actions.append(event.action)
+                if event.action == "die":
+                    assert event.state.oom_killed
+                    if event.state.status == "exited":
+                        break
         return [action for action in actions if action in ("oom", "die")]
 
     assert run(body) == ["oom", "die"] * 3

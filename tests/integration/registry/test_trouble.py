@@ -130,8 +130,10 @@ def test_a_registry_that_hangs_ends_in_a_timeout(there, bad_proxy, make_store):
     name, blob = there
     settings = Settings(pause=0.02, idle_timeout=0.3, tries=2, environ={}, certificates=())
     bad_proxy.trouble = lambda handler, count: ("hang", 20) if handler.path.endswith(blob) else None
+    told = []
     with pytest.raises(RegistryError, match="no answer in time"):
-        pull(make_store("other"), name, settings=settings)
+        pull(make_store("other"), name, settings=settings, report=told.append)
+    assert [event.text for event in told if event.kind == "warning" and "trying again" in event.text]
 
 
 def test_another_thread_can_end_a_pull(there, bad_proxy, make_store, quick):

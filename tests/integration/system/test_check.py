@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.home import PATIENCE
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.support.home import Home
 
 pytestmark = pytest.mark.root
@@ -55,3 +59,30 @@ def test_other_users_are_told_to_become_root(composer_home: Home) -> None:
     reading = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
     findings = as_weaker(composer_home, "--reuid=65534", "--regid=65534", "--clear-groups", *reading)
     assert findings["privileges"]["remedy"].startswith("run composer as root")
+
+
+IN_CHROOT = """
+mount --rbind / "$0"
+exec chroot "$0" env -C "$1" "${@:2}"
+"""
+
+
+def test_a_chroot_is_refused(composer_home: Home, busybox_image: str, tmp_path: Path) -> None:
+    """pivot_root works where the directory is a mount point, and leaves the outer directories above the root."""
+    (tmp_path / "compose.yaml").write_text(f"services: {{web: {{image: {busybox_image}, command: top}}}}\n")
+    (tmp_path / "root").mkdir()
+
+    def in_chroot(*words: str) -> subprocess.CompletedProcess[str]:
+        command = ["bash", "-ec", IN_CHROOT, tmp_path / "root", tmp_path, *composer_home.command(*words)]
+        return subprocess.run(
+            ["unshare", "--mount", *command], env=composer_home.environ(),
+            capture_output=True, text=True, check=False, timeout=60 * PATIENCE,
+        )  # fmt: skip
+
+    findings = {
+        row["what"]: row for row in json.loads(in_chroot("system", "check", "--format", "json").stdout)
+    }
+    assert findings["root directory"]["verdict"] == "missing"
+    done = in_chroot("up", "-d")
+    assert done.returncode == 1
+    assert "composer runs in a chroot" in done.stderr

@@ -1,6 +1,6 @@
 """An engine that keeps everything in memory: the executor's tests run on it.
 
-It is held to the same contract as the real one (`contract.py`, which integration tests run on both), and can
+It is held to the same contract as the real one (`tests/support/engine_contract.py`, which runs on both), and can
 be told to fail or to end containers.
 """
 
@@ -15,6 +15,7 @@ import anyio
 
 from composer.engine import ContainerState, Endpoint, EngineEvent, NetworkState, VolumeState
 from composer.errors import ConflictError, NotFoundError
+from composer.namespaces.broadcast import Broadcast
 
 ACTIVE = ("running", "paused", "restarting", "stopping")
 
@@ -33,7 +34,7 @@ class MemoryEngine:
         self.at_once = self.most_at_once = 0
         self.exec_results = {}
         self.taken_ports = set()
-        self._listeners = []
+        self._broadcast = Broadcast()
         self._tasks = None
         self._clock = itertools.count(1)
 
@@ -66,10 +67,7 @@ class MemoryEngine:
         return state
 
     def _publish(self, action, state):
-        event = EngineEvent(state.id, action, state, time.time())
-        for project, stream in self._listeners:
-            if project == state.config.project:
-                stream.send_nowait(event)
+        self._broadcast.publish(EngineEvent(state.id, action, state, time.time()))
 
     def named(self, name):
         return next(state for state in self.states.values() if state.name == name)
@@ -241,17 +239,8 @@ class MemoryEngine:
         await self._call("remove_volume", name)
         del self.vols[name]
 
-    @asynccontextmanager
-    async def events(self, project):
-        send, receive = anyio.create_memory_object_stream(1000)
-        entry = (project, send)
-        self._listeners.append(entry)
-        try:
-            yield receive
-        finally:
-            self._listeners.remove(entry)
-            send.close()
-            receive.close()
+    def events(self, project):
+        return self._broadcast.listen(lambda event: event.state.config.project == project)
 
 
 class MemoryImages:

@@ -301,6 +301,16 @@ class TestTheOthers:
         plan = plan_pause(machine.observed(), SelectOptions(), thaw=True)
         assert keys(plan) == ["unpause p-web-1"]
 
+    def test_what_cannot_be_paused_is_named(self):
+        machine = up()
+        machine.change("p-web-1", status="paused")
+        machine.change("p-db-1", status="exited")
+        plan = plan_pause(machine.observed(), SelectOptions(services=("web", "db")))
+        assert keys(plan) == []
+        assert set(plan.warnings) == {
+            "p-web-1 is paused already", "p-db-1 is exited, and cannot be paused"
+        }  # fmt: skip
+
     def test_a_network_of_another_project_stays(self):
         machine = up()
         state = machine.networks[0]
