@@ -118,7 +118,7 @@ def test_a_container_that_is_recreated_has_not_ended(scenario) -> None:
     said = [process.stdout.readline() for _ in range(3)]
     assert said == ["stayer-1  | leaving\n", "stayer-1 has been recreated\n", "stayer-1  | staying\n"]
     project("--profile", "stay", "stop", "stayer")
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=30 * PATIENCE)
     assert "stayer-1 exited with code 0" in out
 
 
@@ -137,7 +137,7 @@ def test_ctrl_c_stops_gracefully(scenario) -> None:
         if "staying" in line:
             break
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=30 * PATIENCE)
     assert process.returncode == 130, err
     assert "leaving" in out
     assert "Gracefully stopping" in err
@@ -154,7 +154,7 @@ def test_a_second_ctrl_c_kills(scenario) -> None:
     time.sleep(0.5)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=30 * PATIENCE)
     assert process.returncode == 130, err
     assert "Killing" in err
     assert project.ps()["attached-stubborn-1"]["ExitCode"] == 137
@@ -171,7 +171,7 @@ def test_logs_follow_restarts_and_new_replicas(scenario) -> None:
     project("--profile", "stay", "up", "-d", "--scale", "stayer=2", "stayer")
     assert logs.stdout.readline() == "stayer-2  | staying\n"
     project("--profile", "stay", "stop")
-    rest, _ = logs.communicate(timeout=20)
+    rest, _ = logs.communicate(timeout=20 * PATIENCE)
     assert logs.returncode == 0
     assert "stayer-2  | leaving" in rest
 
@@ -182,7 +182,7 @@ def test_signals_reach_a_one_off_container(scenario) -> None:
     process = project.start("run", "--rm", "--no-deps", "-T", "tool", "sh", "-c", script)
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=20 * PATIENCE)
     assert (process.returncode, out) == (9, "caught\n"), err
     assert project.ps() == {}
 
@@ -198,7 +198,7 @@ def test_a_run_that_ignores_three_signals_is_left(scenario, remove) -> None:
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
         time.sleep(0.3)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=20 * PATIENCE)
     assert process.returncode == 130, err
     assert [row["State"] for row in project.ps().values()] == ([] if remove else ["running"])
 
@@ -376,7 +376,7 @@ def test_events_and_wait(scenario) -> None:
     while seen[-2:] != ["kill", "die"] and time.monotonic() < deadline:
         seen.append(json.loads(events.stdout.readline())["action"])
     events.send_signal(signal.SIGINT)
-    events.communicate(timeout=10)
+    events.communicate(timeout=10 * PATIENCE)
     assert events.returncode == 130
     assert seen == ["start", "die", "start", "kill", "die", "stop", "start", "kill", "die"]
 
@@ -431,7 +431,7 @@ def test_watch_copies_removes_executes_and_rebuilds(scenario, tmp_path) -> None:
     dockerfile.write_text(dockerfile.read_text().replace("first", "second"))
     wait_until("second\n", "cat", "/version")
     watch.send_signal(signal.SIGINT)
-    watch.communicate(timeout=20)
+    watch.communicate(timeout=20 * PATIENCE)
     assert watch.returncode == 130
 
 
@@ -449,7 +449,7 @@ def test_up_with_watch_shows_output_and_copies(scenario, tmp_path) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.1)
     up.send_signal(signal.SIGINT)
-    out, err = up.communicate(timeout=30)
+    out, err = up.communicate(timeout=30 * PATIENCE)
     assert up.returncode == 130, err
     assert "Traceback" not in err
     assert "app-1 exited with code" in out
@@ -500,6 +500,6 @@ def test_two_commands_at_once_take_turns(scenario) -> None:
     project = scenario("gating")
     both = [project.start("up", "-d", "--wait") for _ in range(2)]
     for process in both:
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=60 * PATIENCE)
         assert process.returncode == 0, err
     assert len(project.ps()) == 3

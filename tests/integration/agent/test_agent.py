@@ -11,6 +11,7 @@ from random import Random
 
 import pytest
 
+from tests.support.home import PATIENCE
 from tests.support.scratch import eventually
 
 pytestmark = pytest.mark.root
@@ -55,7 +56,7 @@ def test_killed_containers_are_restarted_and_written_about_meanwhile(project):
 def test_two_commands_at_once_both_succeed(project):
     project.write({f"s{number}": {} for number in range(3)})
     commands = [project.start("up", "-d") for _ in range(3)]
-    outputs = [command.communicate(timeout=60)[0] for command in commands]
+    outputs = [command.communicate(timeout=60 * PATIENCE)[0] for command in commands]
     assert [command.returncode for command in commands] == [0, 0, 0], outputs
     assert len(project.states()) == 3
 
@@ -85,7 +86,7 @@ def test_stop_ends_an_up_that_waits(project):
     command = project.start("up", "-d")
     eventually(lambda: project.state("db").get("status") == "running")
     project.run("stop", timeout=30)
-    output = command.communicate(timeout=30)[0]
+    output = command.communicate(timeout=30 * PATIENCE)[0]
     assert command.returncode == 1
     assert "interrupted by `composer stop`" in output
     assert project.state("db")["status"] == "exited"
@@ -248,7 +249,7 @@ def test_whoever_is_killed_at_whatever_moment_the_next_up_finishes_and_down_leav
         if victim != "command" and (agent := project.agent()):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(agent, signal.SIGKILL)
-        command.communicate(timeout=30)
+        command.communicate(timeout=30 * PATIENCE)
         if random.random() < 0.5:
             project.run("up", "-d", "--wait")
             states = {

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from tests.support.home import PATIENCE
 from tests.support.scratch import eventually
 
 pytestmark = pytest.mark.root
@@ -73,7 +74,7 @@ def test_what_it_wrote_is_read_though_the_agent_is_killed(project):
     eventually(lambda: any(state["status"] == "running" for state in project.states().values()))
     time.sleep(0.3)  # it is attached
     os.kill(project.agent(), signal.SIGKILL)
-    assert (command.communicate(timeout=20)[0].splitlines()[-1], command.returncode) == ("late", 3)
+    assert (command.communicate(timeout=20 * PATIENCE)[0].splitlines()[-1], command.returncode) == ("late", 3)
     eventually(lambda: names(project) == [])
 
 
@@ -107,7 +108,7 @@ def test_commands_that_wait_a_moment_for_each_other_say_nothing(project):
     project.write({"job": {}})
     commands = [project.start("run", "--rm", "-T", "job", "echo", "done") for _ in range(4)]
     for command in commands:
-        output, _ = command.communicate(timeout=30)
+        output, _ = command.communicate(timeout=30 * PATIENCE)
         assert command.returncode == 0, output
         assert "another composer command" not in output
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.home import PATIENCE
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -97,7 +99,7 @@ def test_a_running_build_is_waited_for_and_not_disturbed(workshop: Workshop) -> 
             if "sleep 2" in line:
                 break
         done = workshop.home.run("system", "prune", "-f")
-        rest, _ = building.communicate(timeout=30)
+        rest, _ = building.communicate(timeout=30 * PATIENCE)
     finally:
         building.kill()
         building.wait()
