@@ -88,5 +88,12 @@ make_environment() {
     echo "$key" >$stamp
 }
 
+# Where PYTHONDONTWRITEBYTECODE is set, as in many images, every command would compile all of composer again,
+# which takes longer than bringing a stack up. It is no loss where the directories are another user's.
+compile_bytecode() {
+    .venv/bin/python -m compileall -qq composer || true
+}
+
 install_packages
 make_environment
+compile_bytecode
