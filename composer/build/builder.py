@@ -28,7 +28,7 @@ from composer.build.scope import (
     platform_arguments,
 )
 from composer.build.stage import StageBuilder
-from composer.build.stages import needed_stages
+from composer.build.stages import base_name, needed_stages
 from composer.build.times import created_now, stamp
 from composer.errors import BuildError
 from composer.images.platforms import parse_platform
@@ -186,6 +186,8 @@ class Build:
             platform_arguments(self.platform, host_platform(), self.request.target),
             self.request.args,
         )
+        for stage in self.dockerfile.stages:
+            base_name(self.dockerfile, stage, self.globals_)  # a blank one is wrong also where nobody needs it
         target = self._target()
         self._check()
         await self._import_cache()
@@ -245,6 +247,7 @@ class Build:
             target=self.request.target,
             every_stage=False,
             ignore=self.context.ignore,
+            contexts=self.request.contexts,
         )
         for warning in result.warnings:
             self.progress.warning(f"{self.context.name}:{warning.line}: {warning.message} ({warning.rule})")

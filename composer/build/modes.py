@@ -55,8 +55,8 @@ class Mode:
 
     @property
     def parents(self) -> int:
-        """Mode of directories that have to be made on the way."""
-        return 0o755 if self.octal is None else self.octal & 0o777
+        """Mode of directories that have to be made on the way, as mkdir(2) makes them with the usual umask."""
+        return 0o755 if self.octal is None else self.octal & 0o755
 
     def apply(self, mode: int) -> int:
         """The permission bits of an entry whose st_mode is *mode*."""
@@ -64,42 +64,50 @@ class Mode:
             return self.octal
         bits = stat.S_IMODE(mode)
         if self.symbolic:
+            some_x = stat.S_ISDIR(mode) or bool(mode & 0o111)
             for clause in self.symbolic.split(","):
-                bits = _apply_clause(clause, bits, directory=stat.S_ISDIR(mode))
+                bits = _apply_clause(clause, bits, some_x=some_x)
         return bits
 
 
-def _apply_clause(clause: str, bits: int, *, directory: bool) -> int:
+def _apply_clause(clause: str, bits: int, *, some_x: bool) -> int:
+    """*bits* after one clause; *some_x*: whether `X` is `x`, which is as it was before the first clause."""
     match = _CLAUSE.fullmatch(clause)
     if match is None:  # Mode.parse lets nothing else through
         return bits
-    classes = match.group(1).replace("a", "ugo") or "ugo"
+    named = match.group(1).replace("a", "ugo")
+    classes = named or "ugo"
     for operator, what in _ACTION.findall(match.group(2)):
-        mask = 0
-        for letter in classes:
-            mask |= _permissions(what, bits, directory=directory) << _SHIFT[letter]
-        if "s" in what and what not in _SHIFT:
-            mask |= (0o4000 if "u" in classes else 0) | (0o2000 if "g" in classes else 0)
-        if "t" in what:
-            mask |= 0o1000
+        copied = what in _SHIFT
+        set_id = (0o4000 if "u" in classes else 0) | (0o2000 if "g" in classes else 0)
+        mask = clear = 0
+        for letter in set(classes):
+            mask |= _permissions(what, bits, some_x=some_x) << _SHIFT[letter]
+            clear |= 7 << _SHIFT[letter]
+        if "s" in what:
+            mask |= set_id
+        if not copied:
+            clear |= set_id
+        if "t" in what and not named:
+            mask = clear = stat.S_ISVTX  # as setmode(3) of BSD has it, and BuildKit: `+xt` is `+t`
+        elif "t" in what and set(classes) != {"o"}:
+            mask |= stat.S_ISVTX
         if operator == "+":
             bits |= mask
         elif operator == "-":
             bits &= ~mask
         else:
-            clear = sum(7 << _SHIFT[letter] for letter in set(classes))
-            clear |= (0o4000 if "u" in classes else 0) | (0o2000 if "g" in classes else 0)
             bits = (bits & ~clear) | mask
     return bits
 
 
-def _permissions(what: str, bits: int, *, directory: bool) -> int:
+def _permissions(what: str, bits: int, *, some_x: bool) -> int:
     if what in _SHIFT:
         return (bits >> _SHIFT[what]) & 7
     result = 0
     for letter in what:
         if letter == "X":
-            result |= 1 if directory or bits & 0o111 else 0
+            result |= 1 if some_x else 0
         else:
             result |= _BITS.get(letter, 0)
     return result

@@ -162,21 +162,20 @@ def origins(stage: Stage) -> Iterator[tuple[int, str]]:
 def needed_stages(
     dockerfile: Dockerfile,
     target: int,
-    globals_: GlobalArguments | None = None,
-    contexts: Mapping[str, str] | None = None,
+    globals_: GlobalArguments,
+    contexts: Mapping[str, str],
 ) -> set[int]:
     """Indices of all stages that *target* is made from, itself included.
 
     Raises:
-        BuildError: A named context (`target:NAME`) makes a stage out of itself.
+        BuildError: A base is blank, or a named context (`target:NAME`) makes a stage out of itself.
     """
-    known = globals_ or GlobalArguments({}, {}, {})
     edges: dict[int, list[int]] = {}
     pending = [target]
     while pending:
         index = pending.pop()
         if index not in edges:
-            edges[index] = stage_inputs(dockerfile, dockerfile.stages[index], known, contexts or {})
+            edges[index] = stage_inputs(dockerfile, dockerfile.stages[index], globals_, contexts)
             pending += edges[index]
     if any(needed >= index for index, inputs in edges.items() for needed in inputs):
         _refuse_cycle(dockerfile, edges)

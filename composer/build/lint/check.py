@@ -12,6 +12,7 @@ from composer.build.lint.rules import Findings, LintWarning, inline_check, parse
 from composer.build.lint.stage import StageChecker
 from composer.build.patterns import IgnoreRules
 from composer.build.scope import GlobalArguments, evaluate_globals, host_platform, platform_arguments
+from composer.build.stages import needed_stages
 from composer.errors import BuildError, ImageError
 from composer.frozen import frozen
 
@@ -54,6 +55,7 @@ def check_dockerfile(
     target: str = "",
     every_stage: bool = True,
     ignore: IgnoreRules | None = None,
+    contexts: Mapping[str, str] | None = None,
 ) -> LintResult:
     """Check a parsed file.
 
@@ -63,6 +65,7 @@ def check_dockerfile(
         target: `--target`: only what it needs has its instructions checked.
         every_stage: Without a target, check every stage, not only what the last one needs.
         ignore: `.dockerignore`, for `CopyIgnoredFile`.
+        contexts: Named contexts, which may stand for stages.
 
     Raises:
         BuildError: A `check` directive is wrong.
@@ -81,21 +84,22 @@ def check_dockerfile(
     for stage in dockerfile.stages:
         error = _check_from(stage, dockerfile, globals_, defaults, findings) or error
     checker = StageChecker(dockerfile, globals_, findings, ignore or IgnoreRules())
-    checker.run(_wanted(dockerfile, target, every_stage=every_stage))
+    if dockerfile.stages:
+        every = every_stage and not target
+        checker.run(
+            {stage.index for stage in dockerfile.stages}
+            if every
+            else needed_stages(dockerfile, _target(dockerfile, target), globals_, contexts or {})
+        )
     warnings = findings.sorted()
     return LintResult(warnings, bool(findings.options.error and warnings), error)
 
 
-def _wanted(dockerfile: Dockerfile, target: str, *, every_stage: bool) -> set[int]:
-    from composer.build.stages import needed_stages
-
-    if not dockerfile.stages:
-        return set()
-    if not target and every_stage:
-        return {stage.index for stage in dockerfile.stages}
+def _target(dockerfile: Dockerfile, name: str) -> int:
     last = dockerfile.stages[-1].index
-    named = next((stage.index for stage in reversed(dockerfile.stages) if stage.name == target.lower()), last)
-    return needed_stages(dockerfile, named if target else last)
+    if not name:
+        return last
+    return next((stage.index for stage in reversed(dockerfile.stages) if stage.name == name.lower()), last)
 
 
 def _check_form(dockerfile: Dockerfile, findings: Findings) -> None:

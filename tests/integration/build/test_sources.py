@@ -139,6 +139,20 @@ def test_onbuild_triggers_run_in_the_next_build_only(workshop: Workshop) -> None
     assert workshop.image("child").config.on_build == ()
 
 
+def test_the_base_comes_from_an_argument(workshop: Workshop) -> None:
+    text = "ARG B=busybox\nARG S=one\nFROM ${B} AS one\nLABEL a=1\nFROM $B AS two\nLABEL a=2\nFROM $S\nCMD x\n"
+    workshop.build(text)
+    assert workshop.image().config.labels == {"a": "1"}
+    workshop.build(text, "--build-arg", "S=two")
+    assert workshop.image().config.labels == {"a": "2"}
+
+
+def test_a_blank_base_is_refused_also_in_a_stage_that_nobody_needs(workshop: Workshop) -> None:
+    failed = workshop.build("ARG B\nFROM $B AS unused\nFROM busybox\nRUN true\n", check=False)
+    assert failed.code == 1
+    assert "Dockerfile:2:1: the base image '$B' is blank" in failed.err
+
+
 def test_an_unknown_base_says_what_to_do(workshop: Workshop) -> None:
     done = workshop.build("FROM 127.0.0.1:1/no/such\n", check=False)
     assert done.code == 1

@@ -23,8 +23,8 @@ RUN --mount=from=right,target=/r x
 
 def test_only_what_is_reached_is_needed() -> None:
     done = parse(TEXT)
-    assert needed_stages(done, 4) == {0, 1, 3, 4}
-    assert needed_stages(done, 1) == {0, 1}
+    assert needed_stages(done, 4, NOTHING, {}) == {0, 1, 3, 4}
+    assert needed_stages(done, 1, NOTHING, {}) == {0, 1}
 
 
 def test_from_prefers_stages_then_contexts_then_images() -> None:

@@ -162,10 +162,21 @@ def test_resolve_clamps_at_the_root(tmp_path: Path) -> None:
         ("g=u", 0o100750, 0o770),
         ("a-w", 0o100666, 0o444),
         ("u+s,+t", 0o100755, 0o5755),
+        # What BuildKit does where chmod(1) differs:
+        ("+xt", 0o100644, 0o1644),
+        ("=rt", 0o100644, 0o1644),
+        ("o+t", 0o100644, 0o644),
+        ("u=g", 0o104711, 0o4111),
+        ("u+x,g+X", 0o100644, 0o744),
     ],
 )
 def test_modes(text: str, mode: int, expected: int) -> None:
     assert Mode.parse(text).apply(mode) == expected
+
+
+@pytest.mark.parametrize(("text", "expected"), [("777", 0o755), ("1700", 0o700), ("u=rwx", 0o755), ("", 0o755)])
+def test_directories_on_the_way_are_made_with_a_umask(text: str, expected: int) -> None:
+    assert Mode.parse(text).parents == expected
 
 
 @pytest.mark.parametrize("text", ["999", "77777", "u=q", "rwx", "u"])
