@@ -55,8 +55,8 @@ class Mode:
 
     @property
     def parents(self) -> int:
-        """Mode of directories that have to be made on the way, as mkdir(2) makes them with the usual umask."""
-        return 0o755 if self.octal is None else self.octal & 0o755
+        """Mode of directories that have to be made on the way."""
+        return 0o755 if self.octal is None else self.octal & 0o777
 
     def apply(self, mode: int) -> int:
         """The permission bits of an entry whose st_mode is *mode*."""

@@ -174,11 +174,6 @@ def test_modes(text: str, mode: int, expected: int) -> None:
     assert Mode.parse(text).apply(mode) == expected
 
 
-@pytest.mark.parametrize(("text", "expected"), [("777", 0o755), ("1700", 0o700), ("u=rwx", 0o755), ("", 0o755)])
-def test_directories_on_the_way_are_made_with_a_umask(text: str, expected: int) -> None:
-    assert Mode.parse(text).parents == expected
-
-
 @pytest.mark.parametrize("text", ["999", "77777", "u=q", "rwx", "u"])
 def test_what_is_no_mode(text: str) -> None:
     with pytest.raises(BuildError):
