@@ -112,6 +112,14 @@ class Matcher:
         runs = sum(kind in ("run", "dirs", "all") for kind, _ in self._tokens)
         self._regex = re.compile(_to_regex(self._tokens), re.DOTALL) if runs <= _BACKTRACKING_LIMIT else None
 
+    @property
+    def has_empty_range(self) -> bool:
+        """Whether a class has a range that is upside down, such as `z-a`."""
+        return any(
+            isinstance(value, tuple) and any(low > high for low, high in value[1])
+            for _, value in self._tokens
+        )
+
     def matches(self, text: str) -> bool:
         """Whether the whole of *text* matches."""
         if self._regex is not None:
@@ -234,7 +242,8 @@ def compile_ignore_pattern(line: str) -> IgnorePattern | None:
         text = text[1:]
         if not text:
             raise BadPatternError("'!' alone is not an ignore pattern")
-    _compile_glob(text)  # for its checks
+    if _compile_glob(text).has_empty_range:
+        raise BadPatternError(f"pattern {text!r} has a range that is upside down")
     tokens: list[Token] = []
     kind: Literal["exact", "prefix", "suffix", "pattern"] = "exact"
     position = 0
@@ -261,7 +270,7 @@ def compile_ignore_pattern(line: str) -> IgnorePattern | None:
 
 
 class IgnoreRules:
-    """An ordered list of ignore patterns; the last one that matches a path or one of its parents decides.
+    """An ordered list of ignore patterns.
 
     Raises:
         BadPatternError: A pattern is malformed.
@@ -277,22 +286,35 @@ class IgnoreRules:
         return bool(self.patterns)
 
     def excludes(self, path: str) -> bool:
-        """Whether *path* (relative, slashes) is excluded, by itself or with one of its parents."""
-        matched = self.root_state()
+        """Whether *path* (relative, slashes) is excluded: the last pattern decides that matches it or a parent.
+
+        This is how single paths are judged; a walk is not quite the same, see `descend`.
+        """
         parts = path.split("/")
-        for depth in range(1, len(parts) + 1):
-            matched = self.descend(matched, "/".join(parts[:depth]))
-        return self.verdict(matched)
+        paths = ["/".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
+        for pattern in reversed(self.patterns):
+            if any(pattern.matches(item) for item in paths):
+                return not pattern.negated
+        return False
 
     def root_state(self) -> tuple[bool, ...]:
         """Which patterns match the root: none. See `descend`."""
         return (False,) * len(self.patterns)
 
     def descend(self, parent: tuple[bool, ...], path: str) -> tuple[bool, ...]:
-        """Which patterns match *path* or a parent, given which matched its parent."""
-        return tuple(
-            above or pattern.matches(path) for above, pattern in zip(parent, self.patterns, strict=True)
-        )
+        """Which patterns have a say on *path*, given which had one on its parent.
+
+        As BuildKit walks a context (`MatchesUsingParentResults` of moby/patternmatcher): a pattern that would
+        change nothing is not asked, so that `!dir` after `dir/*` brings nothing in `dir` back.
+        """
+        result = []
+        excluded = False
+        for above, pattern in zip(parent, self.patterns, strict=True):
+            hit = above or (pattern.negated == excluded and pattern.matches(path))
+            if hit:
+                excluded = not pattern.negated
+            result.append(hit)
+        return tuple(result)
 
     def verdict(self, matched: tuple[bool, ...]) -> bool:
         """Whether a path that these patterns match is excluded."""

@@ -63,7 +63,7 @@ def select(tree: Tree, text: str, excludes: IgnoreRules, *, parents: bool = Fals
         parents: `--parents`.
 
     Raises:
-        BuildError: A plain path that does not exist, or links in a circle.
+        BuildError: A plain path, or the directory before a pattern, that does not exist, or links in a circle.
     """
     if parents:
         return list(_select_with_parents(tree, text, excludes))
@@ -90,7 +90,10 @@ def _is_pattern(text: str) -> bool:
 def _match(tree: Tree, pattern: str) -> list[str]:
     parts = pattern.split("/")
     first = next(index for index, part in enumerate(parts) if _is_pattern(part))
-    base = resolve(tree, "/".join(parts[:first]))
+    literal = "/".join(parts[:first])
+    base = resolve(tree, literal)
+    if literal and tree.lstat(base) is None:
+        raise BuildError(f"{literal!r} does not exist in {tree.title}", hint=_near(tree, literal))
     found = [base] if _is_directory(tree, base) else []
     for part in parts[first:]:
         # Links to directories are not entered: only a pattern's literal beginning follows links.

@@ -147,6 +147,14 @@ def test_the_base_comes_from_an_argument(workshop: Workshop) -> None:
     assert workshop.image().config.labels == {"a": "2"}
 
 
+def test_a_pattern_in_a_directory_that_is_not_there_is_refused(workshop: Workshop) -> None:
+    workshop.write("etc/a.conf", "a")
+    failed = workshop.build("FROM scratch\nCOPY etc conf/*.conf /etc/\n", check=False)
+    assert failed.code == 1
+    assert "Dockerfile:2:1: 'conf' does not exist in the build context" in failed.err
+    workshop.build("FROM scratch\nCOPY etc etc/*.ini /etc/\n")
+
+
 def test_a_blank_base_is_refused_also_in_a_stage_that_nobody_needs(workshop: Workshop) -> None:
     failed = workshop.build("ARG B\nFROM $B AS unused\nFROM busybox\nRUN true\n", check=False)
     assert failed.code == 1

@@ -31,6 +31,31 @@ def test_glob(pattern: str, name: str, *, expected: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("patterns", "path", "walked", "alone"),
+    [
+        (["dir/*", "!dir"], "dir/a", True, False),  # the walk asks `!dir` of dir, which is not excluded
+        (["dir", "!dir/a"], "dir/a", False, False),
+        (["*", "!dir"], "dir/a", False, False),
+        (["**/dir/*", "!a/dir"], "a/dir/b/c", True, False),
+    ],
+)
+def test_a_walk_is_not_a_question(patterns: list[str], path: str, *, walked: bool, alone: bool) -> None:
+    """As moby/patternmatcher has two functions, and BuildKit walks a context with the stricter one."""
+    rules = IgnoreRules(patterns)
+    state = rules.root_state()
+    parts = path.split("/")
+    for depth in range(1, len(parts) + 1):
+        state = rules.descend(state, "/".join(parts[:depth]))
+    assert rules.verdict(state) is walked
+    assert rules.excludes(path) is alone
+
+
+def test_a_range_that_is_upside_down_is_refused() -> None:
+    with pytest.raises(BadPatternError, match="upside down"):
+        IgnoreRules(["[z-a]"])
+
+
+@pytest.mark.parametrize(
     ("patterns", "excluded", "kept"),
     [
         (["*.md"], ["a.md", "x.md/in"], ["d/a.md"]),
