@@ -187,7 +187,7 @@ class Build:
             self.request.args,
         )
         for stage in self.dockerfile.stages:
-            base_name(self.dockerfile, stage, self.globals_)  # a blank one is wrong also where nobody needs it
+            base_name(self.dockerfile, stage, self.globals_)  # refuses a blank one, needed or not
         target = self._target()
         self._check()
         await self._import_cache()

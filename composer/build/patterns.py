@@ -286,7 +286,7 @@ class IgnoreRules:
         return bool(self.patterns)
 
     def excludes(self, path: str) -> bool:
-        """Whether *path* (relative, slashes) is excluded: the last pattern decides that matches it or a parent.
+        """Whether *path* (relative) is excluded: the last pattern that matches it or a parent decides.
 
         This is how single paths are judged; a walk is not quite the same, see `descend`.
         """

@@ -63,7 +63,7 @@ def select(tree: Tree, text: str, excludes: IgnoreRules, *, parents: bool = Fals
         parents: `--parents`.
 
     Raises:
-        BuildError: A plain path, or the directory before a pattern, that does not exist, or links in a circle.
+        BuildError: A plain path, or a pattern's directory, that does not exist, or links in a circle.
     """
     if parents:
         return list(_select_with_parents(tree, text, excludes))

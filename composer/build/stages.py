@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from composer.build.dockerfile.instructions import Copy, Run, Stage
 from composer.build.dockerfile.mounts import mount_origin
 from composer.build.dockerfile.words import expand
-from composer.build.scope import GlobalArguments
 from composer.errors import BuildError
 from composer.frozen import frozen
 
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from composer.build.dockerfile.parser import Dockerfile
+    from composer.build.scope import GlobalArguments
 
 
 @frozen

@@ -140,7 +140,9 @@ def test_onbuild_triggers_run_in_the_next_build_only(workshop: Workshop) -> None
 
 
 def test_the_base_comes_from_an_argument(workshop: Workshop) -> None:
-    text = "ARG B=busybox\nARG S=one\nFROM ${B} AS one\nLABEL a=1\nFROM $B AS two\nLABEL a=2\nFROM $S\nCMD x\n"
+    text = (
+        "ARG B=busybox\nARG S=one\nFROM ${B} AS one\nLABEL a=1\nFROM $B AS two\nLABEL a=2\nFROM $S\nCMD x\n"
+    )
     workshop.build(text)
     assert workshop.image().config.labels == {"a": "1"}
     workshop.build(text, "--build-arg", "S=two")
