@@ -137,12 +137,14 @@ class Scope:
         return self.expand(text).text
 
     def declare(self, name: str, default: str | None) -> None:
-        """ARG: *default* is expanded already."""
+        """ARG: *default* is expanded already; without any value the name keeps the one it has."""
         value = self._globals.given.get(name)
         if value is None:
             value = default
         if value is None:
             value = self._globals.declared.get(name, self._globals.values.get(name))
+        if value is None:
+            value = self.args.get(name)
         self.args[name] = value
 
     def is_known(self, name: str) -> bool:

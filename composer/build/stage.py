@@ -159,10 +159,7 @@ class StageBuilder:
 
     async def _workdir(self, instruction: ins.Workdir, name: str, line: int) -> None:
         state = self._state
-        text = state.scope.text(instruction.path)
-        if not text:
-            raise BuildError("WORKDIR comes out empty")
-        path = state.absolute(text)
+        path = state.absolute(state.scope.text(instruction.path))
         state.config = replace(state.config, working_dir=path)
         tree = LayeredTree(state.layers)
 

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 COMMENT = "buildkit.dockerfile.v0"
 """What history entries carry, since tools look for it to read the rest."""
 
-_PORT = re.compile(r"(?:(?:\[[^\]]*\]|[^:/]*):)?(?:([\d-]*):)?(\d+)(?:-(\d+))?(?:/([A-Za-z]*))?")
+# As in `ports`, with a host's part that means nothing here: [[ADDRESS:]HOST_PORT:]PORT[-PORT][/PROTOCOL]
+_PORT = re.compile(r"(?:(?:(?:\[[^\]]*\]|[^:/]*):)?[\d-]*:)?(\d+)(?:-(\d+))?(?:/([A-Za-z]*))?")
 _SIGNALS = frozenset(
     (
         "HUP INT QUIT ILL TRAP ABRT IOT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CLD CONT STOP "
@@ -154,8 +155,6 @@ class StageState:
                 self.note(f"VOLUME [{' '.join(found)}]")
             case ins.User(user=user):
                 value = text(user)
-                if not value:
-                    raise BuildError("USER comes out empty")
                 self.config = replace(self.config, user=value)
                 self.note(f"USER {value}")
             case ins.StopSignal(signal=signal):
@@ -222,8 +221,8 @@ def parse_port(text: str) -> list[str]:
     match = _PORT.fullmatch(text)
     if match is None:
         raise BuildError(f"{text!r} is not a port", hint="write it as 80, 53/udp or 7000-7002")
-    first, last = int(match.group(2)), int(match.group(3) or match.group(2))
-    protocol = (match.group(4) or "tcp").lower()
+    first, last = int(match.group(1)), int(match.group(2) or match.group(1))
+    protocol = (match.group(3) or "tcp").lower()
     if protocol not in ("tcp", "udp", "sctp") or text.endswith("/"):
         raise BuildError(f"{text!r}: the protocol is tcp, udp or sctp")
     if not first <= last <= 65535:

@@ -64,6 +64,15 @@ def test_platform_arguments_need_a_declaration() -> None:
     assert state.config.labels == {"a": "", "b": "arm64-linux/amd64"}
 
 
+def test_an_argument_that_is_declared_again_keeps_its_value() -> None:
+    assert run("FROM a\nARG V=1\nARG V\nLABEL a=$V").config.labels == {"a": "1"}
+
+
+def test_an_optional_user_or_directory_may_come_out_empty() -> None:
+    config = run("FROM a\nARG U\nUSER 5\nUSER $U").config
+    assert config.user == ""
+
+
 def test_proxies_are_not_part_of_the_environment() -> None:
     state = run("FROM a", args={"http_proxy": "http://p", "OTHER": "x"})
     assert "http_proxy" not in state.scope.run_environment()
@@ -84,7 +93,7 @@ def test_ports(text: str, ports: list[str]) -> None:
     assert parse_port(text) == ports
 
 
-@pytest.mark.parametrize("text", ["70000", "x", "80/icmp", "90-80", "80/", "-1"])
+@pytest.mark.parametrize("text", ["70000", "x", "80/icmp", "90-80", "80/", "-1", "0.0.0.0:80"])
 def test_what_is_no_port(text: str) -> None:
     with pytest.raises(BuildError):
         parse_port(text)
