@@ -141,7 +141,7 @@ def _mapping(value: Any, alone: Any) -> Any:
     elif isinstance(value, list):
         for item, place in zip(value, places_of(value), strict=True):
             key, equals, rest = go_text(item).partition("=")
-            if equals and key != key.rstrip():
+            if alone is None and key != key.rstrip():
                 raise ValueError(f"environment variable {key} is declared with a trailing space")
             result.put(key, rest if equals else alone, place)
     return result

@@ -171,6 +171,7 @@ def test_a_mapping_over_a_list(tmp_path):
         ("services: {a: {image: x, depends_on: {b: {}}}}", "'condition' is missing"),
         ("services: {a: {image: x, develop: {watch: [{path: ., action: sync}]}}}", "target is required"),
         ("services: {a: {image: x, environment: ['A =1']}}", "trailing space"),
+        ("services: {a: {image: x, environment: ['A ']}}", "trailing space"),
         ("services: {a: {image: x, read_only: perhaps}}", "invalid boolean"),
         ("services: {a: {image: x, scale: many}}", "not an integer"),
         ("services: {a: {image: x, restart: {}}}", "must be a string"),
