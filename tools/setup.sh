@@ -91,7 +91,7 @@ make_environment() {
 # Where PYTHONDONTWRITEBYTECODE is set, as in many images, every command would compile all of composer again,
 # which takes longer than bringing a stack up. It is no loss where the directories are another user's.
 compile_bytecode() {
-    .venv/bin/python -m compileall -qq composer || true
+    .venv/bin/python -m compileall -qq -o 0 -o 2 composer || true # the zygote runs with -OO
 }
 
 install_packages
