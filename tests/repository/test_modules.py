@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,16 @@ def test_module_is_small_documented_and_finished(path: Path) -> None:
         ]
         assert [alias.name for node in futures for alias in node.names] == ["annotations"]
     assert not re.search(r"\b(TODO|FIXME|XXX|HACK)\b", text)
+
+
+def test_no_test_is_passed_over(request: pytest.FixtureRequest) -> None:
+    """As all tests of the builder were for days, in directories that are called `build`."""
+    patterns = request.config.getini("norecursedirs")
+    tests = REPOSITORY / "tests"
+    directories = {
+        directory for file in tests.rglob("test_*.py") for directory in file.relative_to(tests).parts[:-1]
+    }
+    assert [name for name in sorted(directories) if any(fnmatch(name, pattern) for pattern in patterns)] == []
 
 
 def test_only_the_command_line_prints_and_exits() -> None:

@@ -84,8 +84,10 @@ def test_exec_with_a_terminal_has_a_terminal_of_the_container(laboratory):
         script = "tty; test -t 0 && test -t 1 && echo yes; read line; echo got $line; exit 6"
         caller.send({"op": "exec", "id": 1, "process": {"args": ["sh", "-c", script], "terminal": True}})
         _, [master] = caller.receive()
-        os.write(master, b"word\n")
         text = b""
+        while b"yes" not in text:
+            text += os.read(master, 1000)
+        os.write(master, b"word\n")
         while b"got word" not in text:
             text += os.read(master, 1000)
         code = caller.receive()[0]["exit"]
