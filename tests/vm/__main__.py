@@ -18,7 +18,7 @@ SUITES = ("tests/integration", "tests/e2e", "--ignore=tests/e2e/test_rounds.py")
 # What differs from the host: the kernel, systemd, cgroup v2, the network stack. The rest is `make test-vm`'s.
 CI_SUITES = ("tests/integration/system", "tests/integration/namespaces", "tests/integration/network")
 PARALLEL = ("-v", "-n", "2", "--dist", "loadfile")
-LIMIT = 45 * 60.0
+LIMIT = 60 * 60.0
 
 PREPARE = """#!/bin/bash
 # Written by tests/vm: runs inside the machine.
