@@ -85,7 +85,8 @@ def test_labels_choose_containers_and_spare_what_has_none(workshop: Workshop, tm
 
 
 def test_a_running_build_is_waited_for_and_not_disturbed(workshop: Workshop) -> None:
-    text = "FROM busybox\nRUN echo one > /one\nRUN sleep 2; cat /one > /two; ip address show eth0\n"
+    nap = f"sleep {2 * PATIENCE:g}"  # longer than another command takes to start
+    text = f"FROM busybox\nRUN echo one > /one\nRUN {nap}; cat /one > /two; ip address show eth0\n"
     workshop.write("Dockerfile", text)
     command = workshop.home.command("image", "build", "-t", "slow", str(workshop.context))
     building = subprocess.Popen(
@@ -96,7 +97,7 @@ def test_a_running_build_is_waited_for_and_not_disturbed(workshop: Workshop) -> 
         seen = ""
         for line in building.stdout:
             seen += line
-            if "sleep 2" in line:
+            if nap in line:
                 break
         done = workshop.home.run("system", "prune", "-f")
         rest, _ = building.communicate(timeout=30 * PATIENCE)
